@@ -1,0 +1,104 @@
+/**
+ * The datapath worker: builds the datapath over the kernel and runs turns until it is told to stop. Nothing else runs in
+ * this thread: no timer, no promise, no log.
+ *
+ * How long a turn may sleep: not at all while frames come in and for a moment afterwards (the next one is usually near, and
+ * going to sleep and being woken costs tens of microseconds), else until the control thread rings or MAX_SLEEP_MICROS pass
+ * (ageing goes on, and terminate() cannot interrupt a longer native wait).
+ *
+ * An exception in here is a bug: it ends the worker, and the control thread starts another with the same ports and program.
+ */
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { CaptureRing } from '../src/capture/capture-ring.js';
+import { Counters } from '../src/datapath/counters.js';
+import { Datapath } from '../src/datapath/datapath.js';
+import { type FromWorker, MAX_NETWORKS, MAX_PORTS, type SharedTables, type ToWorker } from '../src/datapath/program.js';
+import { FrameVector } from '../src/frames/frame-vector.js';
+import { createSlab } from '../src/frames/slab.js';
+import { TransmitQueue } from '../src/frames/transmit-queue.js';
+import { createNativeIo, type NativePortIo } from '../src/ports/native-io.js';
+import { MacTable } from '../src/tables/mac-table.js';
+
+const MAX_SLEEP_MICROS = 100_000;
+
+export interface WorkerData {
+  tables: SharedTables;
+  wakeFd: number;
+  /** Seed of the MAC table's hash. */
+  seed: number;
+}
+
+function main(control: MessagePort, data: WorkerData): void {
+  const slab = createSlab();
+  const frames = new FrameVector();
+  const queue = new TransmitQueue();
+  const io = createNativeIo(slab, frames, queue, data.wakeFd);
+  const macs = new MacTable(data.tables.macs, MAX_PORTS, MAX_NETWORKS, data.seed);
+  const datapath = new Datapath({
+    slab,
+    frames,
+    queue,
+    io,
+    macs,
+    counters: new Counters(data.tables.counters),
+    tap: new CaptureRing(data.tables.capture, slab.bytes, io.sum),
+    nowMs: () => performance.now() | 0,
+  });
+  post(control, { kind: 'ready' });
+  let sleepMicros = MAX_SLEEP_MICROS;
+  for (;;) {
+    const arrivals = datapath.turn(sleepMicros);
+    sleepMicros = arrivals > 0 ? 0 : MAX_SLEEP_MICROS;
+    if (datapath.faults.length > 0) reportFaults(control, io, datapath);
+    if (datapath.isWoken) {
+      datapath.isWoken = false;
+      if (!obey(control, io, datapath, macs)) return;
+    }
+  }
+}
+
+/** Does what the control thread asked for; false when it asked to stop. */
+function obey(control: MessagePort, io: NativePortIo, datapath: Datapath, macs: MacTable): boolean {
+  for (;;) {
+    const received = receiveMessageOnPort(control);
+    if (received === undefined) return true;
+    const message = received.message as ToWorker;
+    const { sequence } = message;
+    let errno = 0;
+    switch (message.kind) {
+      case 'attach':
+        errno = -io.attach(message.port, message.fd, message.portKind, message.headerBytes);
+        break;
+      case 'detach':
+        errno = -io.detach(message.port);
+        break;
+      case 'program':
+        datapath.adopt(message.program);
+        break;
+      case 'flush-macs':
+        macs.flush(message.network);
+        break;
+      case 'stop':
+        post(control, { kind: 'ack', sequence, errno });
+        return false;
+    }
+    post(control, { kind: 'ack', sequence, errno: Math.max(0, errno) });
+  }
+}
+
+/** Takes ports out of service that the kernel reports broken; a level-triggered wait would report them for ever. */
+function reportFaults(control: MessagePort, io: NativePortIo, datapath: Datapath): void {
+  for (let i = 0; i < datapath.faults.length; i += 2) {
+    const port = datapath.faults[i]!;
+    io.detach(port);
+    post(control, { kind: 'fault', port, errno: datapath.faults[i + 1]! });
+  }
+  datapath.faults.length = 0;
+}
+
+function post(control: MessagePort, message: FromWorker): void {
+  control.postMessage(message);
+}
+
+if (parentPort === null) throw new Error('datapath-worker runs in a worker thread only');
+main(parentPort, workerData as WorkerData);

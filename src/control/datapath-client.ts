@@ -1,0 +1,200 @@
+/**
+ * The control thread's side of the datapath worker: starts it, talks to it, restarts it when it dies.
+ *
+ * Requests are numbered and answered in order; each resolves when the worker has done it. What the worker must run (ports
+ * and the last program) is kept here, so that a new worker gets everything back before anybody notices more than a pause;
+ * requests that were under way when it died resolve once the new one runs, because it starts from their outcome.
+ */
+import { randomBytes } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { createCaptureMemory } from '../capture/capture-ring.js';
+import { createCounterMemory } from '../datapath/counters.js';
+import { type FromWorker, emptyProgram, type Program, type SharedTables, type ToWorker } from '../datapath/program.js';
+import { errorName, native } from '../native/index.js';
+import { createMacMemory } from '../tables/mac-table.js';
+import type { DatapathHost } from './datapath-host.js';
+import { KernelError } from './kernel.js';
+
+/** A worker that dies again within this time after its start is started later and later, up to a second apart. */
+const STABLE_MS = 5000;
+
+export interface DatapathOptions {
+  /** Module of the worker (daemon/datapath-worker.js). */
+  workerUrl: URL;
+  log: { warn(details: object, message: string): void; error(details: object, message: string): void };
+}
+
+interface AttachedPort {
+  fd: number;
+  portKind: number;
+  headerBytes: number;
+}
+
+interface Pending {
+  message: ToWorker;
+  resolve: (errno: number) => void;
+}
+
+/** A request without its number. */
+type Request = ToWorker extends infer M ? (M extends ToWorker ? Omit<M, 'sequence'> : never) : never;
+
+/** Starts the worker; resolves when it runs turns. Rejects when it cannot start at all. */
+export async function startDatapath(options: DatapathOptions): Promise<DatapathHost> {
+  const client = new DatapathClient(options);
+  await client.start();
+  return client;
+}
+
+class DatapathClient implements DatapathHost {
+  readonly tables: SharedTables = {
+    counters: createCounterMemory(),
+    macs: createMacMemory(),
+    capture: createCaptureMemory(),
+  };
+  state: 'running' | 'restarting' = 'restarting';
+  appliedVersion = 0;
+  private readonly options: DatapathOptions;
+  private readonly wakeFd: number;
+  private readonly ports = new Map<number, AttachedPort>();
+  private program: Program = emptyProgram();
+  private worker: Worker | null = null;
+  private startedAt = 0;
+  private quickDeaths = 0;
+  private isStopping = false;
+  private sequence = 0;
+  private readonly pending = new Map<number, Pending>();
+  private readonly faultListeners: ((port: number, errno: number) => void)[] = [];
+  private readonly restartListeners: ((reason: string) => void)[] = [];
+
+  constructor(options: DatapathOptions) {
+    this.options = options;
+    this.wakeFd = native.createWake();
+    if (this.wakeFd < 0) throw new KernelError('eventfd2', 'the datapath', errorName(this.wakeFd), 'no wake-up');
+  }
+
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const data = { tables: this.tables, wakeFd: this.wakeFd, seed: randomBytes(4).readInt32LE() };
+      const worker = new Worker(this.options.workerUrl, { workerData: data, name: 'datapath' });
+      let failure = 'it ended by itself';
+      this.worker = worker;
+      this.startedAt = Date.now();
+      worker.on('message', (message: FromWorker) => {
+        if (message.kind === 'ready') {
+          this.state = 'running';
+          resolve();
+        } else this.receive(message);
+      });
+      worker.on('error', (error) => {
+        failure = error.stack ?? String(error);
+      });
+      worker.on('exit', () => {
+        if (this.worker !== worker) return;
+        this.worker = null;
+        reject(new Error(`the datapath worker ended: ${failure}`));
+        if (this.state === 'running' && !this.isStopping) this.restart(failure);
+      });
+    });
+  }
+
+  async attachPort(port: number, fd: number, portKind: number, headerBytes: number): Promise<void> {
+    this.ports.set(port, { fd, portKind, headerBytes });
+    const errno = await this.request({ kind: 'attach', port, fd, portKind, headerBytes });
+    if (errno === 0) return;
+    this.ports.delete(port);
+    throw new KernelError('epoll_ctl', `port ${port}`, errorName(errno), 'the datapath cannot poll it');
+  }
+
+  async detachPort(port: number): Promise<void> {
+    this.ports.delete(port);
+    // An answer of ENOENT or the like means that the worker had taken it out of service: that is what was asked for.
+    await this.request({ kind: 'detach', port });
+  }
+
+  async publish(program: Program): Promise<void> {
+    this.program = program;
+    await this.request({ kind: 'program', program });
+    if (program.version > this.appliedVersion) this.appliedVersion = program.version;
+  }
+
+  async flushMacs(network: number): Promise<void> {
+    await this.request({ kind: 'flush-macs', network });
+  }
+
+  onFault(listener: (port: number, errno: number) => void): void {
+    this.faultListeners.push(listener);
+  }
+
+  onRestart(listener: (reason: string) => void): void {
+    this.restartListeners.push(listener);
+  }
+
+  async stop(): Promise<void> {
+    if (this.isStopping) return;
+    this.isStopping = true;
+    const { worker } = this;
+    if (worker !== null) {
+      const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      this.send({ kind: 'stop', sequence: ++this.sequence });
+      await exited;
+    }
+    native.closeFd(this.wakeFd);
+  }
+
+  private request(request: Request): Promise<number> {
+    if (this.isStopping) return Promise.resolve(0);
+    const message = { ...request, sequence: ++this.sequence } as ToWorker;
+    return new Promise((resolve) => {
+      this.pending.set(message.sequence, { message, resolve });
+      if (this.state === 'running') this.send(message);
+    });
+  }
+
+  private send(message: ToWorker): void {
+    this.worker?.postMessage(message);
+    native.wake(this.wakeFd);
+  }
+
+  private receive(message: FromWorker): void {
+    if (message.kind === 'ack') {
+      const pending = this.pending.get(message.sequence);
+      this.pending.delete(message.sequence);
+      pending?.resolve(message.errno);
+    } else if (message.kind === 'fault') {
+      this.ports.delete(message.port);
+      for (const listener of this.faultListeners) listener(message.port, message.errno);
+    }
+  }
+
+  /** Starts another worker and gives it every port and the last program. */
+  private restart(reason: string): void {
+    this.state = 'restarting';
+    const isQuick = Date.now() - this.startedAt < STABLE_MS;
+    this.quickDeaths = isQuick ? this.quickDeaths + 1 : 0;
+    const delayMs = this.quickDeaths === 0 ? 0 : Math.min(1000, 10 * 2 ** this.quickDeaths);
+    this.options.log.error({ reason, delayMs }, 'the datapath worker died; starting another');
+    setTimeout(() => {
+      if (this.isStopping) return;
+      this.start().then(
+        () => this.replay(reason),
+        (error: unknown) => {
+          if (!this.isStopping) this.restart(String(error));
+        },
+      );
+    }, delayMs);
+  }
+
+  private replay(reason: string): void {
+    const unanswered = [...this.pending.values()];
+    this.pending.clear();
+    const done: Promise<number>[] = [];
+    for (const [port, { fd, portKind, headerBytes }] of this.ports) {
+      done.push(this.request({ kind: 'attach', port, fd, portKind, headerBytes }));
+    }
+    done.push(this.request({ kind: 'program', program: this.program }));
+    Promise.all(done).then(() => {
+      for (const { resolve } of unanswered) resolve(0);
+      for (const listener of this.restartListeners) listener(reason);
+    });
+  }
+}

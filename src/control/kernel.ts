@@ -1,0 +1,107 @@
+/**
+ * What the control thread needs of the kernel, as an interface: linux-kernel.ts has the real thing, tests a fake that
+ * injects failures. Rejections are `KernelError`s; on a rejection nothing of the request is left behind.
+ */
+
+/** An open network namespace. (device, inode) identify it whatever path it was opened by. */
+export interface Namespace {
+  readonly fd: number;
+  readonly path: string;
+  readonly device: number;
+  readonly inode: number;
+}
+
+export interface RouteRequest {
+  /** CIDR; `0.0.0.0/0` and `::/0` are the default routes. */
+  destination: string;
+  /** Next hop, null for an on-link route. */
+  gateway: string | null;
+  /** Smaller wins; 0 leaves it to the kernel. */
+  metric: number;
+}
+
+/** Everything about one TAP; it is done when `createTap` resolves. */
+export interface TapRequest {
+  /** 1..15 bytes; a pattern is not allowed. */
+  ifname: string;
+  /** `weft:INSTANCE:ENDPOINT-ID`, how weft recognises its own interfaces (IFLA_IFALIAS). */
+  alias: string;
+  mac: string;
+  mtu: number;
+  /** With prefix length. */
+  addresses: string[];
+  routes: RouteRequest[];
+  /** Whether the kernel may hand over and take super-frames and unfinished checksums. */
+  offload: boolean;
+  /** True for a host vNIC: the host's IPv6 must stay silent on it (no router solicitations, no autoconfiguration). */
+  hostSide: boolean;
+}
+
+/** A TAP that weft holds open. */
+export interface Tap {
+  readonly fd: number;
+  readonly request: TapRequest;
+  /** Bytes of the vnet header in front of each frame: 12, or 0 where the kernel has none. */
+  readonly headerBytes: number;
+  /** ACCEPTS_* bits of datapath/program.ts. */
+  readonly accepts: number;
+  /** Name of the interface now (another program may have renamed it). */
+  currentName(): string | null;
+}
+
+export interface FoundTap {
+  ifname: string;
+  alias: string;
+  index: number;
+}
+
+/** A system call or netlink request that failed: `TUNSETIFF on eth0: EBUSY (Device or resource busy)`. */
+export class KernelError extends Error {
+  readonly call: string;
+  readonly subject: string;
+  /** Symbolic, e.g. `EBUSY`. */
+  readonly errno: string;
+
+  constructor(call: string, subject: string, errno: string, explanation: string) {
+    super(`${call} on ${subject}: ${errno} (${explanation})`);
+    this.name = 'KernelError';
+    this.call = call;
+    this.subject = subject;
+    this.errno = errno;
+  }
+}
+
+export interface NamespaceWatch {
+  stop(): void;
+}
+
+export interface Kernel {
+  /** Makes /run/netns/NAME with loopback up; refuses (EEXIST) when there is one. Marks it as weft's own. */
+  createNamespace(name: string): Promise<Namespace>;
+  /** Removes /run/netns/NAME; resolves when it was gone already. */
+  removeNamespace(name: string): Promise<void>;
+  /** Names of namespaces that weft made on this machine since boot and that this instance has not removed. */
+  ownedNamespaces(): Promise<string[]>;
+  openNamespace(path: string): Promise<Namespace>;
+  closeNamespace(namespace: Namespace): void;
+  /** The daemon's own namespace. */
+  hostNamespace(): Namespace;
+  /** Calls back once when nothing names the namespace and no process is in it any more. */
+  watchNamespace(namespace: Namespace, pid: number | null, gone: () => void): NamespaceWatch;
+
+  createTap(namespace: Namespace, request: TapRequest): Promise<Tap>;
+  /** Finds the TAP by alias, attaches to it and repairs what differs; null when there is none. */
+  adoptTap(namespace: Namespace, request: TapRequest): Promise<Tap | null>;
+  /** Changes MTU, addresses and routes of a TAP in place. */
+  updateTap(namespace: Namespace, tap: Tap, request: TapRequest): Promise<void>;
+  /** Carrier off, closes the file descriptor; the persistent interface stays. */
+  releaseTap(tap: Tap): void;
+  /** Closes it and removes the interface, wherever it has been moved; resolves when it was gone already. */
+  removeTap(tap: Tap): Promise<void>;
+  findTaps(namespace: Namespace, aliasPrefix: string): Promise<FoundTap[]>;
+  removeFoundTap(namespace: Namespace, found: FoundTap): Promise<void>;
+  /** Names of all interfaces of the namespace (to choose a free one). */
+  interfaceNames(namespace: Namespace): Promise<string[]>;
+  /** Routes of the daemon's own namespace, without those over interfaces of this instance. */
+  hostRoutes(): Promise<{ destination: string; device: string }[]>;
+}

@@ -1,0 +1,219 @@
+/**
+ * The datapath: everything that happens to frames, one turn at a time. Read `turn` first: it is the list of what happens.
+ *
+ *   wait       until a port has frames or the control thread rings
+ *   receive    ready ports fill the burst, each its fair part
+ *   parse      bytes -> columns                                     stages/parse.ts
+ *   ingress    what a port may send (VLAN, MTU, control frames)     stages/ingress.ts
+ *   switch     learn, look up, storm control                        stages/switch.ts
+ *   transmit   departures, each in the form its port takes          stages/transmit.ts
+ *   account    settle fates, count, age the MAC table
+ *
+ * Everything hangs off this object and nothing is shared between two of them, so several could share the load. It knows no
+ * kernel: frames come and go through a PortIo, time through a clock, and tests drive it over memory.
+ *
+ * Fairness: the ready list of one wait is served to its end before the next wait, each port with a bounded part of the
+ * burst (frames and bytes), so a flooding port costs the others a bounded delay and nothing else.
+ *
+ * Invariant after each turn: arrivals + originated = forwarded + consumed + dropped (counters.ts).
+ */
+import { type FrameVector, FORWARDED } from '../frames/frame-vector.js';
+import { BURST_BYTES, BURST_FRAMES, MAX_FRAME_BYTES, HEADROOM_BYTES, type Slab } from '../frames/slab.js';
+import type { TransmitQueue } from '../frames/transmit-queue.js';
+import { type PortIo, READY_ERROR, READY_WAKE } from '../ports/port.js';
+import type { MacTable } from '../tables/mac-table.js';
+import { StormTable } from '../tables/storm-table.js';
+import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from './counters.js';
+import type { FrameTap } from './frame-tap.js';
+import { CAPTURE_ARRIVALS, CAPTURE_DROPS, emptyProgram, MAX_PORTS, type Program, STATIC_MAC_INTS } from './program.js';
+import { applyIngress } from './stages/ingress.js';
+import { parse } from './stages/parse.js';
+import { switchFrames } from './stages/switch.js';
+import { Transmitter } from './stages/transmit.js';
+
+/** A ready port may always read this many frames and bytes, however many others are ready. */
+const MIN_QUOTA_FRAMES = 8;
+const MIN_QUOTA_BYTES = 64 * 1024;
+/** Room that one more read needs behind the bytes of the burst. */
+const READ_ROOM_BYTES = HEADROOM_BYTES + 32 + MAX_FRAME_BYTES;
+/** MAC entries looked at per turn for ageing: 131072 entries in under a minute even when only idle turns (10/s) do it. */
+const SWEEP_STEPS_BUSY = 4;
+const SWEEP_STEPS_IDLE = 2048;
+
+export interface DatapathParts {
+  slab: Slab;
+  frames: FrameVector;
+  queue: TransmitQueue;
+  io: PortIo;
+  macs: MacTable;
+  counters: Counters;
+  tap: FrameTap;
+  /** Milliseconds since any moment, int32, wrapping. */
+  nowMs: () => number;
+}
+
+export class Datapath {
+  program: Program = emptyProgram();
+  /** Set when the control thread rang during the last wait; the owner clears it. */
+  isWoken = false;
+  /** Ports that failed since the owner last looked: pairs of port and errno. */
+  readonly faults: number[] = [];
+  private readonly slab: Slab;
+  private readonly frames: FrameVector;
+  private readonly io: PortIo;
+  private readonly macs: MacTable;
+  private readonly storms = new StormTable(MAX_PORTS);
+  private readonly counters: Counters;
+  private readonly tap: FrameTap;
+  private readonly transmitter: Transmitter;
+  private readonly nowMs: () => number;
+  private readyCount = 0;
+  private readyCursor = 0;
+
+  constructor(parts: DatapathParts) {
+    this.slab = parts.slab;
+    this.frames = parts.frames;
+    this.io = parts.io;
+    this.macs = parts.macs;
+    this.counters = parts.counters;
+    this.tap = parts.tap;
+    this.nowMs = parts.nowMs;
+    this.transmitter = new Transmitter(parts.frames, parts.queue, parts.slab, parts.io, parts.counters, parts.tap);
+  }
+
+  /** One turn. Sleeps up to `timeoutMicros` when nothing is ready. Returns the number of frames that came in. */
+  turn(timeoutMicros: number): number {
+    const { frames, program, slab } = this;
+    if (this.readyCursor >= this.readyCount) {
+      this.readyCount = this.io.wait(timeoutMicros);
+      this.readyCursor = 0;
+    }
+    const now = this.nowMs();
+    this.receive();
+    if (frames.count > 0) {
+      parse(frames, slab.view, program);
+      if (program.captureSnaplen > 0) this.captureArrivals();
+      applyIngress(frames, slab.view, program);
+      switchFrames(frames, program, this.macs, this.storms, now);
+      this.transmitter.transmit(program);
+    }
+    this.account(now);
+    return frames.count;
+  }
+
+  /** Runs `next` from the next turn on. What was learned on ports that are gone or serve another endpoint is forgotten. */
+  adopt(next: Program): void {
+    const before = this.program;
+    for (let port = 0; port < before.portCount; port++) {
+      const same =
+        port < next.portCount &&
+        next.portSerial[port] === before.portSerial[port] &&
+        next.portNetwork[port] === before.portNetwork[port];
+      if (same) continue;
+      this.macs.removePort(port);
+      this.storms.resetPort(port);
+    }
+    if (before.staticMacs.length > 0) this.macs.removeStatic();
+    const now = this.nowMs();
+    const rows = next.staticMacs;
+    for (let at = 0; at < rows.length; at += STATIC_MAC_INTS) {
+      this.macs.insertStatic(rows[at]!, rows[at + 1]!, rows[at + 2]!, rows[at + 3]!, rows[at + 4]!, now);
+    }
+    this.program = next;
+  }
+
+  /** Fills the burst from the ports that are ready, each with its part. */
+  private receive(): void {
+    const { io, frames } = this;
+    let rows = 0;
+    let at = 0;
+    const waiting = Math.max(1, this.readyCount - this.readyCursor);
+    const quotaFrames = Math.max(MIN_QUOTA_FRAMES, (BURST_FRAMES / waiting) | 0);
+    const quotaBytes = Math.max(MIN_QUOTA_BYTES, (BURST_BYTES / waiting) | 0);
+    while (this.readyCursor < this.readyCount && rows < BURST_FRAMES && at < BURST_BYTES) {
+      const entry = io.ready[this.readyCursor++]!;
+      if (entry === READY_WAKE) {
+        this.isWoken = true;
+        continue;
+      }
+      const port = entry & ~READY_ERROR;
+      const frameLimit = Math.min(quotaFrames, BURST_FRAMES - rows);
+      const byteLimit = Math.min(quotaBytes, BURST_BYTES - at);
+      const got = io.receiveBurst(port, rows, frameLimit, at, at + byteLimit + READ_ROOM_BYTES);
+      if (got > 0) {
+        this.countArrivals(port, rows, got);
+        rows += got;
+        at = frames.start[rows - 1]! + frames.length[rows - 1]!;
+      } else if (got < 0) {
+        this.faults.push(port, -got);
+      } else if ((entry & READY_ERROR) !== 0) {
+        this.faults.push(port, 0);
+      }
+    }
+    frames.count = rows;
+  }
+
+  private countArrivals(port: number, first: number, count: number): void {
+    const { ingressPort, length } = this.frames;
+    const { values } = this.counters;
+    let bytes = 0;
+    for (let row = first; row < first + count; row++) {
+      ingressPort[row] = port;
+      bytes += length[row]!;
+    }
+    values[portAt(port, PORT.rxFrames)]! += count;
+    values[portAt(port, PORT.rxBytes)]! += bytes;
+  }
+
+  private captureArrivals(): void {
+    const { count, ingressPort, start, length, checksumStart, checksumOffset } = this.frames;
+    const { portCapture, portCount } = this.program;
+    for (let i = 0; i < count; i++) {
+      const port = ingressPort[i]!;
+      if (port >= portCount || (portCapture[port]! & CAPTURE_ARRIVALS) === 0) continue;
+      this.tap.arrival(port, start[i]!, length[i]!, checksumStart[i]!, checksumOffset[i]!);
+    }
+  }
+
+  /** Settles the fate of every frame of this turn. */
+  private account(now: number): void {
+    const { count, verdict, reason, ingressPort } = this.frames;
+    const { values } = this.counters;
+    let forwarded = 0;
+    for (let i = 0; i < count; i++) {
+      if (verdict[i] === FORWARDED) {
+        forwarded++;
+        continue;
+      }
+      const port = ingressPort[i]!;
+      values[portAt(port, PORT.rxDropped)]!++;
+      values[portDropAt(port, reason[i]!)]!++;
+      values[dropAt(reason[i]!)]!++;
+      this.captureDrop(i, port);
+    }
+    values[totalAt(TOTAL.turns)]!++;
+    values[totalAt(TOTAL.arrivals)]! += count;
+    values[totalAt(TOTAL.forwarded)]! += forwarded;
+    values[totalAt(TOTAL.dropped)]! += count - forwarded;
+    if (count === 0) values[totalAt(TOTAL.idleTurns)]!++;
+    this.macs.sweep(count === 0 ? SWEEP_STEPS_IDLE : SWEEP_STEPS_BUSY, now, this.program.networkAgeingMs);
+    values[totalAt(TOTAL.macs)] = this.macs.count;
+    values[totalAt(TOTAL.macMoves)] = this.macs.moves;
+    values[totalAt(TOTAL.macEvictions)] = this.macs.evictions;
+    values[totalAt(TOTAL.nowMs)] = now;
+    if (this.program.captureSnaplen > 0) this.tap.commit();
+  }
+
+  private captureDrop(i: number, port: number): void {
+    const { program, frames } = this;
+    if (port >= program.portCount || (program.portCapture[port]! & CAPTURE_DROPS) === 0) return;
+    this.tap.dropped(
+      port,
+      frames.reason[i]!,
+      frames.start[i]!,
+      frames.length[i]!,
+      frames.checksumStart[i]!,
+      frames.checksumOffset[i]!,
+    );
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * Every reason for which weft drops: one ordered list from which codes, counters, the CLI and the documentation are made.
+ *
+ * A reason of scope `frame` ends the fate of an arrival (it is dropped as a whole); a reason of scope `departure` ends one
+ * of the departures of a frame that was forwarded. Codes are positions in the list and live no longer than a process:
+ * whatever is stored or shown uses the name.
+ */
+
+export interface DropReason {
+  name: string;
+  scope: 'frame' | 'departure';
+  /** The stage that says so. */
+  stage: string;
+  /** What happened, for people. */
+  sentence: string;
+  /** What to do about it. */
+  hint: string;
+}
+
+export const DROP_REASONS = [
+  {
+    name: 'truncated',
+    scope: 'frame',
+    stage: 'parse',
+    sentence: 'The frame is shorter than an Ethernet header.',
+    hint: 'A program in the sending compartment writes damaged frames; capture on that endpoint with --drops.',
+  },
+  {
+    name: 'bad-offload',
+    scope: 'frame',
+    stage: 'parse',
+    sentence: 'The offload request in front of the frame does not fit the frame.',
+    hint: 'The sender asks for a checksum or segmentation outside its frame; check the program or the driver that sends it.',
+  },
+  {
+    name: 'invalid-source',
+    scope: 'frame',
+    stage: 'parse',
+    sentence: 'The source MAC is a group address or all zero.',
+    hint: 'IEEE 802.3 allows only individual source addresses; look for the sender in a capture with --drops.',
+  },
+  {
+    name: 'unknown-port',
+    scope: 'frame',
+    stage: 'parse',
+    sentence: 'The frame came from a port that belongs to no network any more.',
+    hint: 'Normal for a moment while an endpoint is detached or deleted.',
+  },
+  {
+    name: 'exceeds-mtu',
+    scope: 'frame',
+    stage: 'ingress',
+    sentence: 'The frame is longer than the MTU of its network allows.',
+    hint: 'Lower the MTU inside the compartment, or create the network with a larger --mtu.',
+  },
+  {
+    name: 'vlan-not-allowed',
+    scope: 'frame',
+    stage: 'ingress',
+    sentence: 'The VLAN of the frame is not allowed on the port where it came in.',
+    hint: 'Check the endpoint with `weft endpoint show`; allow the VLAN on its trunk or send untagged.',
+  },
+  {
+    name: 'control-filtered',
+    scope: 'frame',
+    stage: 'ingress',
+    sentence: 'A link-local control frame (01:80:c2:00:00:0x) on a network that filters them.',
+    hint: 'Create the network with --control-frames pass to let STP, LACP and LLDP through.',
+  },
+  {
+    name: 'storm',
+    scope: 'frame',
+    stage: 'ingress',
+    sentence: 'The port sent more broadcast, multicast or unknown unicast than the storm control of the network allows.',
+    hint: 'Look for a loop or a flooding program behind the endpoint, or raise the limit of the network.',
+  },
+  {
+    name: 'same-port',
+    scope: 'frame',
+    stage: 'switch',
+    sentence: 'The destination lies behind the port where the frame came in.',
+    hint: 'Normal behind a bridge inside a compartment; elsewhere look for two stations with one MAC.',
+  },
+  {
+    name: 'isolated',
+    scope: 'frame',
+    stage: 'switch',
+    sentence: 'Sender and destination are both isolated endpoints.',
+    hint: 'Isolated endpoints reach only endpoints that are not isolated; change one of the two.',
+  },
+  {
+    name: 'no-destination',
+    scope: 'frame',
+    stage: 'switch',
+    sentence: 'No other endpoint of the network could take the frame.',
+    hint: 'Attach a second endpoint to the network, or check VLANs and isolation.',
+  },
+  {
+    name: 'vlan-not-carried',
+    scope: 'frame',
+    stage: 'switch',
+    sentence: 'The port of the destination does not carry the VLAN of the frame.',
+    hint: 'Allow the VLAN on the trunk of the destination, or put both endpoints in one VLAN.',
+  },
+  {
+    name: 'port-down',
+    scope: 'departure',
+    stage: 'transmit',
+    sentence: 'The interface of the receiving endpoint is down.',
+    hint: 'Set it up inside the compartment: `weft exec COMPARTMENT -- ip link set dev IFNAME up`.',
+  },
+  {
+    name: 'port-gone',
+    scope: 'departure',
+    stage: 'transmit',
+    sentence: 'The interface of the receiving endpoint does not exist any more.',
+    hint: 'Somebody deleted the interface or its namespace; `weft endpoint show` tells, `weft endpoint attach` makes it anew.',
+  },
+  {
+    name: 'queue-full',
+    scope: 'departure',
+    stage: 'transmit',
+    sentence: 'The kernel had no room to take the frame (EAGAIN or ENOBUFS).',
+    hint: 'The receiver cannot keep up; lower the load or raise its socket buffers.',
+  },
+  {
+    name: 'refused',
+    scope: 'departure',
+    stage: 'transmit',
+    sentence: 'The kernel refused the frame (EINVAL or another error).',
+    hint: 'Please report it with a capture of the frame; `weft doctor` shows which offloads the kernel has.',
+  },
+  {
+    name: 'not-segmentable',
+    scope: 'departure',
+    stage: 'transmit',
+    sentence: 'A super-frame had to be segmented for the receiving port but its headers do not allow it.',
+    hint: 'Only TCP and UDP super-frames over IPv4 and IPv6 exist; look for the sender in a capture with --drops.',
+  },
+] as const satisfies readonly DropReason[];
+
+export type DropName = (typeof DROP_REASONS)[number]['name'];
+
+export const DROP_COUNT = DROP_REASONS.length;
+
+/** Code of every reason by its camel-case name: `DROP.exceedsMtu`. */
+export const DROP = {
+  truncated: 0,
+  badOffload: 1,
+  invalidSource: 2,
+  unknownPort: 3,
+  exceedsMtu: 4,
+  vlanNotAllowed: 5,
+  controlFiltered: 6,
+  storm: 7,
+  samePort: 8,
+  isolated: 9,
+  noDestination: 10,
+  vlanNotCarried: 11,
+  portDown: 12,
+  portGone: 13,
+  queueFull: 14,
+  refused: 15,
+  notSegmentable: 16,
+} as const;

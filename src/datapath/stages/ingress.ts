@@ -1,0 +1,61 @@
+/**
+ * What a port may send into its network: link-local control frames where they are filtered, VLANs, MTU.
+ *
+ * Reads: ingressPort network destination* tagged l3At gso* checksumStart length. Writes: vlan verdict.
+ * Drops: control-filtered, vlan-not-allowed, exceeds-mtu.
+ */
+import { drop, type FrameVector, PENDING } from '../../frames/frame-vector.js';
+import * as ethernet from '../../wire/ethernet.js';
+import * as tcp from '../../wire/tcp.js';
+import * as udp from '../../wire/udp.js';
+import * as vlan from '../../wire/vlan.js';
+import * as vnet from '../../wire/vnet-header.js';
+import { DROP } from '../drop-reasons.js';
+import { NETWORK_FILTER_CONTROL, type Program, TRUNK_WORDS, VLAN_ACCESS } from '../program.js';
+
+export function applyIngress(frames: FrameVector, view: DataView, program: Program): void {
+  const { count, verdict, network, ingressPort, destinationHigh, destinationLow } = frames;
+  for (let i = 0; i < count; i++) {
+    if (verdict[i] !== PENDING) continue;
+    const owner = network[i]!;
+    if (
+      (program.networkFlags[owner]! & NETWORK_FILTER_CONTROL) !== 0 &&
+      ethernet.isLinkLocalControl(destinationHigh[i]!, destinationLow[i]!)
+    ) {
+      drop(frames, i, DROP.controlFiltered);
+      continue;
+    }
+    const domain = vlanOfArrival(frames, i, view, program, ingressPort[i]!);
+    if (domain < 0) {
+      drop(frames, i, DROP.vlanNotAllowed);
+      continue;
+    }
+    frames.vlan[i] = domain;
+    if (largestPacketBytes(frames, i, view) > program.networkMtu[owner]!) drop(frames, i, DROP.exceedsMtu);
+  }
+}
+
+/** VLAN that the frame belongs to (0 = untagged domain), or -1 when its port does not carry it. */
+function vlanOfArrival(frames: FrameVector, i: number, view: DataView, program: Program, port: number): number {
+  // IEEE 802.1Q-2018 section 6.9.1: a priority tag (VLAN 0) is classified like an untagged frame.
+  const tag = frames.tagged[i] !== 0 ? vlan.vlanId(view, frames.start[i]! + 12) : 0;
+  if (program.portVlanMode[port] === VLAN_ACCESS) return tag === 0 ? program.portVlan[port]! : -1;
+  if (tag === 0) return program.portVlan[port]!;
+  return carriesTagged(program, port, tag) ? tag : -1;
+}
+
+/** Whether a trunk port carries a VLAN with a tag. */
+export function carriesTagged(program: Program, port: number, id: number): boolean {
+  const set = program.portTrunk[port]!;
+  return set < 0 || ((program.trunkSets[set * TRUNK_WORDS + (id >>> 5)]! >>> (id & 31)) & 1) !== 0;
+}
+
+/** L3 bytes of the frame, or of the largest segment that it will be cut into. */
+function largestPacketBytes(frames: FrameVector, i: number, view: DataView): number {
+  const l2Bytes = frames.l3At[i]! - frames.start[i]!;
+  const packet = frames.length[i]! - l2Bytes;
+  if (frames.gsoType[i] === vnet.GSO_NONE) return packet;
+  const l4 = frames.checksumStart[i]!;
+  const l4Bytes = frames.gsoType[i] === vnet.GSO_UDP ? udp.HEADER_BYTES : tcp.headerBytes(view, frames.start[i]! + l4);
+  return Math.min(packet, l4 - l2Bytes + l4Bytes + frames.gsoSize[i]!);
+}

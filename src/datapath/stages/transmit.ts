@@ -1,0 +1,340 @@
+/**
+ * Turns verdicts into departures and hands them to the kernel.
+ *
+ * Reads every column. Writes: checksum* of a frame whose checksum is completed in place; verdict of a flooded frame that
+ * nobody could take (no-destination). Drops departures: port-down, port-gone, queue-full, refused, not-segmentable.
+ *
+ * A departure is normally one row of the transmit queue: the frame as it lies in the slab behind its vnet header. Where the
+ * port wants another form, only the head differs: a tag is inserted or removed, a super-frame is cut (frames/segment.ts), and
+ * head and untouched payload are written together. When the queue or the scratch memory is full it is flushed and reused, so
+ * a turn may flood any number of ports.
+ */
+import { COMPLETE, drop, FLOOD, type FrameVector, FORWARDED } from '../../frames/frame-vector.js';
+import {
+  MAX_SEGMENT_HEADER_BYTES,
+  payloadBytesOf,
+  planSegments,
+  SegmentPlan,
+  writeSegmentHeader,
+} from '../../frames/segment.js';
+import { SCRATCH_AT, SLAB_BYTES, type Slab } from '../../frames/slab.js';
+import { QUEUE_ROWS, type TransmitQueue } from '../../frames/transmit-queue.js';
+import type { PortIo } from '../../ports/port.js';
+import * as checksum from '../../wire/checksum.js';
+import * as vlan from '../../wire/vlan.js';
+import * as vnet from '../../wire/vnet-header.js';
+import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from '../counters.js';
+import { DROP } from '../drop-reasons.js';
+import type { FrameTap } from '../frame-tap.js';
+import {
+  ACCEPTS_CHECKSUM,
+  ACCEPTS_TSO_ECN,
+  ACCEPTS_TSO4,
+  ACCEPTS_TSO6,
+  ACCEPTS_USO,
+  CAPTURE_DEPARTURES,
+  PORT_ISOLATED,
+  type Program,
+} from '../program.js';
+import { carries } from './switch.js';
+
+/** Two MAC addresses: what stands in front of a tag. */
+const ADDRESSES_BYTES = 12;
+/** The largest head: vnet header, addresses, two tags and a type, then the headers of a segment. */
+const MAX_HEAD_BYTES = vnet.HEADER_BYTES + ADDRESSES_BYTES + 16 + MAX_SEGMENT_HEADER_BYTES;
+
+/** How the outer tag changes on the way to a port. */
+const KEEP = 0;
+const PUSH = 1;
+const POP = 2;
+/** A priority tag gets the VLAN id of its domain. */
+const RETAG = 3;
+
+export class Transmitter {
+  private scratchAt = SCRATCH_AT;
+  private readonly plan = new SegmentPlan();
+  private readonly frames: FrameVector;
+  private readonly queue: TransmitQueue;
+  private readonly slab: Slab;
+  private readonly io: PortIo;
+  private readonly counters: Counters;
+  private readonly tap: FrameTap;
+
+  constructor(
+    frames: FrameVector,
+    queue: TransmitQueue,
+    slab: Slab,
+    io: PortIo,
+    counters: Counters,
+    tap: FrameTap,
+  ) {
+    this.frames = frames;
+    this.queue = queue;
+    this.slab = slab;
+    this.io = io;
+    this.counters = counters;
+    this.tap = tap;
+  }
+
+  /** Sends everything that this turn forwarded. */
+  transmit(program: Program): void {
+    const { count, verdict, egressPort } = this.frames;
+    for (let i = 0; i < count; i++) {
+      if (verdict[i] !== FORWARDED) continue;
+      const port = egressPort[i]!;
+      if (port === FLOOD) this.flood(i, program);
+      else this.depart(i, port, program);
+    }
+    this.flush();
+  }
+
+  private flood(i: number, program: Program): void {
+    const network = this.frames.network[i]!;
+    const ingress = this.frames.ingressPort[i]!;
+    const domain = this.frames.vlan[i]!;
+    const isolated = program.portFlags[ingress]! & PORT_ISOLATED;
+    const first = program.memberFirst[network]!;
+    const end = first + program.memberCount[network]!;
+    let takers = 0;
+    for (let m = first; m < end; m++) {
+      const port = program.members[m]!;
+      if (port === ingress || (program.portFlags[port]! & isolated) !== 0 || !carries(program, port, domain)) continue;
+      this.depart(i, port, program);
+      takers++;
+    }
+    if (takers === 0) drop(this.frames, i, DROP.noDestination);
+  }
+
+  /** Queues row `i` for one port, in the form that the port takes. */
+  private depart(i: number, port: number, program: Program): void {
+    const { frames } = this;
+    const accepts = program.portAccepts[port]!;
+    const overhead = program.portHeaderBytes[port]!;
+    const form = this.tagForm(i, port, program);
+    if (frames.gsoType[i] !== vnet.GSO_NONE) {
+      if ((accepts & gsoBit(frames, i)) === 0) {
+        this.departSegments(i, port, overhead, form, program);
+        return;
+      }
+    } else if (frames.checksumStart[i] !== COMPLETE && (accepts & ACCEPTS_CHECKSUM) === 0) {
+      this.completeChecksum(i);
+    }
+    if (form === KEEP) {
+      const at = frames.start[i]! - overhead;
+      this.enqueue(i, port, overhead, 0, 0, at, frames.length[i]! + overhead, frames.checksumStart[i]!, program);
+      return;
+    }
+    this.makeRoom();
+    const headAt = this.scratchAt;
+    const l2At = this.writeVnetHeader(i, headAt, overhead, form);
+    const bodyOffset = ADDRESSES_BYTES + (form === PUSH ? 0 : vlan.TAG_BYTES);
+    const headEnd = this.writeAddressesAndTag(i, l2At, form);
+    const shift = form === PUSH ? vlan.TAG_BYTES : form === POP ? -vlan.TAG_BYTES : 0;
+    const start = frames.checksumStart[i]!;
+    this.scratchAt = headEnd;
+    this.enqueue(
+      i,
+      port,
+      overhead,
+      headAt,
+      headEnd - headAt,
+      frames.start[i]! + bodyOffset,
+      frames.length[i]! - bodyOffset,
+      start === COMPLETE ? COMPLETE : start + shift,
+      program,
+    );
+  }
+
+  /** What has to happen to the outer tag of row `i` for `port`. */
+  private tagForm(i: number, port: number, program: Program): number {
+    const { frames } = this;
+    const domain = frames.vlan[i]!;
+    const wantsTag = domain !== program.portVlan[port];
+    if (frames.tagged[i] === 0) return wantsTag ? PUSH : KEEP;
+    if (vlan.vlanId(this.slab.view, frames.start[i]! + ADDRESSES_BYTES) === 0) return wantsTag ? RETAG : KEEP;
+    return wantsTag ? KEEP : POP;
+  }
+
+  /** Copies the vnet header of row `i` in front of a head and fits it to the new tag; returns where the frame begins. */
+  private writeVnetHeader(i: number, at: number, overhead: number, form: number): number {
+    if (overhead === 0) return at;
+    const from = this.frames.start[i]! - vnet.HEADER_BYTES;
+    this.slab.bytes.copyWithin(at, from, from + vnet.HEADER_BYTES);
+    if (form !== RETAG && this.frames.checksumStart[i] !== COMPLETE) {
+      vnet.shiftChecksumStart(this.slab.view, at, form === PUSH ? vlan.TAG_BYTES : -vlan.TAG_BYTES);
+    }
+    return at + overhead;
+  }
+
+  /** Writes the addresses and the tag that the form asks for; returns where the head ends (what follows is in the frame). */
+  private writeAddressesAndTag(i: number, at: number, form: number): number {
+    const { view, bytes } = this.slab;
+    const from = this.frames.start[i]!;
+    bytes.copyWithin(at, from, from + ADDRESSES_BYTES);
+    const tagAt = at + ADDRESSES_BYTES;
+    if (form === POP) return tagAt;
+    const priority = form === RETAG ? vlan.tci(view, from + ADDRESSES_BYTES) : 0;
+    vlan.writeTag(view, tagAt, priority, this.frames.vlan[i]!);
+    return tagAt + vlan.TAG_BYTES;
+  }
+
+  /** Cuts a super-frame: one row per segment, headers in scratch memory, payload where it is. */
+  private departSegments(i: number, port: number, overhead: number, form: number, program: Program): void {
+    const { frames, plan } = this;
+    const { view, bytes } = this.slab;
+    this.bump(TOTAL.segmented, 1);
+    if (!planSegments(frames, i, view, plan)) {
+      this.bump(TOTAL.departures, 1);
+      this.dropDeparture(port, DROP.notSegmentable);
+      return;
+    }
+    const from = frames.start[i]!;
+    const l3At = frames.l3At[i]!;
+    for (let n = 0; n < plan.count; n++) {
+      this.makeRoom();
+      const headAt = this.scratchAt;
+      let cursor = headAt + overhead;
+      if (overhead > 0) vnet.writePlain(view, headAt);
+      let typeFrom = from + ADDRESSES_BYTES;
+      if (form === KEEP) {
+        bytes.copyWithin(cursor, from, typeFrom);
+        cursor += ADDRESSES_BYTES;
+      } else {
+        cursor = this.writeAddressesAndTag(i, cursor, form);
+        if (form !== PUSH) typeFrom += vlan.TAG_BYTES;
+      }
+      bytes.copyWithin(cursor, typeFrom, l3At);
+      cursor += l3At - typeFrom;
+      const payloadAt = plan.payloadAt + n * plan.segmentBytes;
+      const payload = payloadBytesOf(plan, n);
+      writeSegmentHeader(view, bytes, plan, l3At, n, cursor, this.io.sum(payloadAt, payload, 0));
+      cursor += plan.headerBytes;
+      this.scratchAt = cursor;
+      this.enqueue(i, port, overhead, headAt, cursor - headAt, payloadAt, payload, COMPLETE, program);
+    }
+  }
+
+  /** Finishes the checksum of row `i` where it lies: it is then complete for every departure. */
+  private completeChecksum(i: number): void {
+    const { frames } = this;
+    const { view } = this.slab;
+    const at = frames.start[i]! + frames.checksumStart[i]!;
+    const field = at + frames.checksumOffset[i]!;
+    const total = this.io.sum(at, frames.start[i]! + frames.length[i]! - at, 0);
+    // Like skb_checksum_help (net/core/dev.c): zero would mean "none" for UDP, and all ones is the same number elsewhere.
+    view.setUint16(field, checksum.finishUdp(total));
+    vnet.writePlain(view, frames.start[i]! - vnet.HEADER_BYTES);
+    frames.checksumStart[i] = COMPLETE;
+    this.bump(TOTAL.completed, 1);
+  }
+
+  /** Makes sure that one more row and one more head fit. */
+  private makeRoom(): void {
+    if (this.queue.count === QUEUE_ROWS || this.scratchAt + MAX_HEAD_BYTES > SLAB_BYTES) this.flush();
+  }
+
+  private enqueue(
+    i: number,
+    port: number,
+    overhead: number,
+    headAt: number,
+    headBytes: number,
+    bodyAt: number,
+    bodyBytes: number,
+    checksumStart: number,
+    program: Program,
+  ): void {
+    const { queue } = this;
+    if (queue.count === QUEUE_ROWS) this.flush();
+    const row = queue.count++;
+    queue.port[row] = port;
+    queue.overheadBytes[row] = overhead;
+    queue.headAt[row] = headAt;
+    queue.headBytes[row] = headBytes;
+    queue.bodyAt[row] = bodyAt;
+    queue.bodyBytes[row] = bodyBytes;
+    if ((program.portCapture[port]! & CAPTURE_DEPARTURES) !== 0) {
+      const inHead = headBytes > 0 ? overhead : 0;
+      const inBody = overhead - inHead;
+      this.tap.departure(
+        port,
+        headAt + inHead,
+        headBytes - inHead,
+        bodyAt + inBody,
+        bodyBytes - inBody,
+        checksumStart,
+        this.frames.checksumOffset[i]!,
+      );
+    }
+  }
+
+  /** Writes the queue out, settles every row and reuses queue and scratch memory. */
+  private flush(): void {
+    const { queue } = this;
+    const { values } = this.counters;
+    const rows = queue.count;
+    if (rows === 0) return;
+    this.io.transmitBurst(rows);
+    let sent = 0;
+    for (let row = 0; row < rows; row++) {
+      const port = queue.port[row]!;
+      const result = queue.result[row]!;
+      if (result === 0) {
+        sent++;
+        values[portAt(port, PORT.txFrames)]!++;
+        values[portAt(port, PORT.txBytes)]! += queue.headBytes[row]! + queue.bodyBytes[row]! - queue.overheadBytes[row]!;
+      } else {
+        this.dropDeparture(port, reasonOf(result));
+      }
+    }
+    this.bump(TOTAL.departures, rows);
+    this.bump(TOTAL.sent, sent);
+    queue.count = 0;
+    this.scratchAt = SCRATCH_AT;
+  }
+
+  private dropDeparture(port: number, reason: number): void {
+    const { values } = this.counters;
+    values[portAt(port, PORT.txDropped)]!++;
+    values[portDropAt(port, reason)]!++;
+    values[dropAt(reason)]!++;
+    this.bump(TOTAL.transmitDropped, 1);
+  }
+
+  private bump(total: number, by: number): void {
+    this.counters.values[totalAt(total)]! += by;
+  }
+}
+
+/** Bits of `portAccepts` of which one must be set to take the super-frame whole. */
+function gsoBit(frames: FrameVector, i: number): number {
+  if (frames.gsoEcn[i] !== 0) return ACCEPTS_TSO_ECN;
+  switch (frames.gsoType[i]) {
+    case vnet.GSO_TCP4:
+      return ACCEPTS_TSO4;
+    case vnet.GSO_TCP6:
+      return ACCEPTS_TSO6;
+    default:
+      return ACCEPTS_USO;
+  }
+}
+
+/** Linux errno values (include/uapi/asm-generic/errno*.h) that a write to a TAP or a socket answers with. */
+function reasonOf(result: number): number {
+  switch (-result) {
+    case 5: // EIO: tun_get_user, the interface is down
+    case 100: // ENETDOWN
+      return DROP.portDown;
+    case 6: // ENXIO
+    case 9: // EBADF
+    case 19: // ENODEV
+    case 77: // EBADFD: tun_chr_write_iter, the interface was deleted
+      return DROP.portGone;
+    case 11: // EAGAIN
+    case 12: // ENOMEM
+    case 105: // ENOBUFS
+      return DROP.queueFull;
+    default:
+      return DROP.refused;
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Segmentation of super-frames in TypeScript, for ports that cannot take one whole (a TAP without offloads, a raw socket).
+ *
+ * It does what the kernel does with the same super-frame (net/ipv4/tcp_offload.c tcp_gso_segment, udp_offload.c
+ * __udp_gso_segment, af_inet.c inet_gso_segment, ip6_offload.c ipv6_gso_segment):
+ *   - every segment carries a copy of all headers, `gsoSize` bytes of payload, the last one the rest;
+ *   - IPv4: total length and a counting identification; IPv6: payload length;
+ *   - TCP: the sequence number advances, FIN and PSH stay on the last segment, CWR on the first;
+ *   - UDP: the length; every checksum is complete.
+ * Only headers are written (to scratch memory); payload stays where it arrived.
+ *
+ * Heads up: the partial checksum of a super-frame covers its pseudo-header with the length of the WHOLE frame, so each
+ * segment's sum replaces that length by its own (RFC 1071 section 2: sums can be added and taken apart).
+ */
+import * as checksum from '../wire/checksum.js';
+import * as ethernet from '../wire/ethernet.js';
+import * as ipv4 from '../wire/ipv4.js';
+import * as ipv6 from '../wire/ipv6.js';
+import * as tcp from '../wire/tcp.js';
+import * as udp from '../wire/udp.js';
+import * as vnet from '../wire/vnet-header.js';
+import type { FrameVector } from './frame-vector.js';
+
+/** Headers longer than this on a super-frame are refused: L3 with extension headers and L4 with options. */
+export const MAX_SEGMENT_HEADER_BYTES = 1024;
+
+/** What one super-frame is cut into; filled by `planSegments`, one instance per datapath. */
+export class SegmentPlan {
+  /** Header bytes from the L3 header up to the payload. */
+  headerBytes = 0;
+  /** Offset of the L4 header from the L3 header. */
+  l4Offset = 0;
+  payloadAt = 0;
+  payloadBytes = 0;
+  segmentBytes = 0;
+  count = 0;
+  isTcp = false;
+  isIpv4 = false;
+  /** Folded pseudo-header sum of the super-frame without its length. */
+  pseudoSum = 0;
+}
+
+/** Works out how row `i` is cut. False when its headers are not what its GSO type says; then nothing may be written. */
+export function planSegments(frames: FrameVector, i: number, view: DataView, plan: SegmentPlan): boolean {
+  const end = frames.start[i]! + frames.length[i]!;
+  const l3At = frames.l3At[i]!;
+  const l4At = frames.start[i]! + frames.checksumStart[i]!;
+  const protocol = transportOf(frames, i, view, l3At, l4At, end);
+  const type = frames.gsoType[i]!;
+  plan.isTcp = type !== vnet.GSO_UDP;
+  plan.isIpv4 = frames.etherType[i] === ethernet.TYPE_IPV4;
+  if (protocol !== (plan.isTcp ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP)) return false;
+  if (plan.isTcp && plan.isIpv4 !== (type === vnet.GSO_TCP4)) return false;
+  plan.l4Offset = l4At - l3At;
+  plan.headerBytes = plan.l4Offset + (plan.isTcp ? tcp.headerBytes(view, l4At) : udp.HEADER_BYTES);
+  plan.payloadAt = l3At + plan.headerBytes;
+  plan.payloadBytes = end - plan.payloadAt;
+  plan.segmentBytes = frames.gsoSize[i]!;
+  if (plan.headerBytes > MAX_SEGMENT_HEADER_BYTES || plan.payloadBytes <= 0) return false;
+  plan.count = Math.ceil(plan.payloadBytes / plan.segmentBytes);
+  const partial = plan.isTcp ? tcp.checksum(view, l4At) : udp.checksum(view, l4At);
+  const l4Bytes = end - l4At;
+  plan.pseudoSum = checksum.fold(partial + (~l4Bytes & 0xffff));
+  return true;
+}
+
+/** Protocol of the header at `l4At`, or -1 when the L3 header does not lead there. */
+function transportOf(
+  frames: FrameVector,
+  i: number,
+  view: DataView,
+  l3At: number,
+  l4At: number,
+  end: number,
+): number {
+  if (frames.etherType[i] === ethernet.TYPE_IPV4) {
+    if (!ipv4.check(view, l3At, end - l3At) || l3At + ipv4.headerBytes(view, l3At) !== l4At) return -1;
+    return ipv4.protocol(view, l3At);
+  }
+  if (frames.etherType[i] !== ethernet.TYPE_IPV6 || !ipv6.check(view, l3At, end - l3At)) return -1;
+  return ipv6.protocolAt(view, l3At, l4At, end);
+}
+
+/** Payload bytes of segment `n`. */
+export function payloadBytesOf(plan: SegmentPlan, n: number): number {
+  return Math.min(plan.segmentBytes, plan.payloadBytes - n * plan.segmentBytes);
+}
+
+/**
+ * Writes L3 and L4 header of segment `n` to `at` (the caller has made room for `plan.headerBytes`), copied from `l3At`.
+ * `payloadSum`: folded sum of its payload, so that the checksum is complete.
+ */
+export function writeSegmentHeader(
+  view: DataView,
+  bytes: Uint8Array,
+  plan: SegmentPlan,
+  l3At: number,
+  n: number,
+  at: number,
+  payloadSum: number,
+): void {
+  bytes.copyWithin(at, l3At, l3At + plan.headerBytes);
+  const payload = payloadBytesOf(plan, n);
+  const packetBytes = plan.headerBytes + payload;
+  if (plan.isIpv4) {
+    ipv4.setTotalLength(view, at, packetBytes);
+    ipv4.setIdentification(view, at, (ipv4.identification(view, l3At) + n) & 0xffff);
+    ipv4.setChecksum(view, at, 0);
+    ipv4.setChecksum(view, at, checksum.finish(checksum.sum(view, at, ipv4.headerBytes(view, at), 0)));
+  } else {
+    ipv6.setPayloadLength(view, at, packetBytes - ipv6.HEADER_BYTES);
+  }
+  const l4At = at + plan.l4Offset;
+  const l4HeaderBytes = plan.headerBytes - plan.l4Offset;
+  const pseudo = checksum.fold(plan.pseudoSum + l4HeaderBytes + payload);
+  if (plan.isTcp) {
+    tcp.setSequence(view, l4At, (tcp.sequence(view, l4At) + Math.imul(n, plan.segmentBytes)) | 0);
+    tcp.setFlags(view, l4At, segmentFlags(tcp.flags(view, l4At), n, plan.count));
+    tcp.setChecksum(view, l4At, 0);
+    const total = checksum.sum(view, l4At, l4HeaderBytes, checksum.fold(pseudo + payloadSum));
+    tcp.setChecksum(view, l4At, checksum.finish(total));
+  } else {
+    udp.setLength(view, l4At, l4HeaderBytes + payload);
+    udp.setChecksum(view, l4At, 0);
+    const total = checksum.sum(view, l4At, l4HeaderBytes, checksum.fold(pseudo + payloadSum));
+    udp.setChecksum(view, l4At, checksum.finishUdp(total));
+  }
+}
+
+function segmentFlags(flags: number, n: number, count: number): number {
+  if (n > 0) flags &= ~tcp.FLAG_CWR;
+  if (n < count - 1) flags &= ~(tcp.FLAG_FIN | tcp.FLAG_PUSH);
+  return flags;
+}

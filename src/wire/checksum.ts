@@ -1,0 +1,27 @@
+// Internet checksum, RFC 1071. Sums are folded 16-bit ones' complement sums in host order, NOT inverted, so that they
+// can be added up; `finish` inverts.
+
+/** Sum of `length` bytes at `at` plus `initial` (a folded sum); an odd last byte is padded with zero (RFC 1071 section 1). */
+export function sum(view: DataView, at: number, length: number, initial: number): number {
+  let total = initial;
+  const even = at + (length & ~1);
+  for (let i = at; i < even; i += 2) total += view.getUint16(i);
+  if ((length & 1) !== 0) total += view.getUint8(even) << 8;
+  return fold(total);
+}
+
+/** Folds a sum of up to 2^32 back to 16 bits. */
+export function fold(total: number): number {
+  total = (total & 0xffff) + (total >>> 16);
+  return (total & 0xffff) + (total >>> 16);
+}
+
+/** The value for the checksum field. */
+export function finish(total: number): number {
+  return ~total & 0xffff;
+}
+
+/** UDP: a checksum that comes out as zero is sent as all ones, because zero means "none" (RFC 768). */
+export function finishUdp(total: number): number {
+  return finish(total) || 0xffff;
+}
