@@ -43,6 +43,7 @@ function main(control: MessagePort, data: WorkerData): void {
     counters: new Counters(data.tables.counters),
     tap: new CaptureRing(data.tables.capture, slab.bytes, io.sum),
     nowMs: () => performance.now() | 0,
+    wallMs: createWallClock(),
   });
   post(control, { kind: 'ready' });
   let sleepMicros = MAX_SLEEP_MICROS;
@@ -55,6 +56,21 @@ function main(control: MessagePort, data: WorkerData): void {
       if (!obey(control, io, datapath, macs)) return;
     }
   }
+}
+
+/**
+ * Wall clock with fractions of a millisecond. The monotonic clock has them but knows no steps of the wall clock, so the
+ * distance between the two is taken anew whenever it is off by more than Date can tell.
+ */
+function createWallClock(): () => number {
+  let offsetMs = Date.now() - performance.now();
+  return () => {
+    const wall = performance.now() + offsetMs;
+    const error = Date.now() - wall;
+    if (error > -2 && error < 2) return wall;
+    offsetMs += error;
+    return wall + error;
+  };
 }
 
 /** Does what the control thread asked for; false when it asked to stop. */

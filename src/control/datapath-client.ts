@@ -7,9 +7,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { createCaptureMemory } from '../capture/capture-ring.js';
+import { createCaptureMemory } from '../capture/capture-layout.js';
 import { createCounterMemory } from '../datapath/counters.js';
-import { type FromWorker, emptyProgram, type Program, type SharedTables, type ToWorker } from '../datapath/program.js';
+import { emptyProgram, type FromWorker, type Program, type SharedTables, type ToWorker } from '../datapath/program.js';
 import { errorName, native } from '../native/index.js';
 import { createMacMemory } from '../tables/mac-table.js';
 import type { DatapathHost } from './datapath-host.js';

@@ -7,7 +7,7 @@
  *   ingress    what a port may send (VLAN, MTU, control frames)     stages/ingress.ts
  *   switch     learn, look up, storm control                        stages/switch.ts
  *   transmit   departures, each in the form its port takes          stages/transmit.ts
- *   account    settle fates, count, age the MAC table
+ *   account    settle fates, count, show captured frames, age the MAC table
  *
  * Everything hangs off this object and nothing is shared between two of them, so several could share the load. It knows no
  * kernel: frames come and go through a PortIo, time through a clock, and tests drive it over memory.
@@ -17,14 +17,14 @@
  *
  * Invariant after each turn: arrivals + originated = forwarded + consumed + dropped (counters.ts).
  */
-import { type FrameVector, FORWARDED } from '../frames/frame-vector.js';
-import { BURST_BYTES, BURST_FRAMES, MAX_FRAME_BYTES, HEADROOM_BYTES, type Slab } from '../frames/slab.js';
+import { FORWARDED, type FrameVector } from '../frames/frame-vector.js';
+import { BURST_BYTES, BURST_FRAMES, HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../frames/slab.js';
 import type { TransmitQueue } from '../frames/transmit-queue.js';
 import { type PortIo, READY_ERROR, READY_WAKE } from '../ports/port.js';
 import type { MacTable } from '../tables/mac-table.js';
 import { StormTable } from '../tables/storm-table.js';
 import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from './counters.js';
-import type { FrameTap } from './frame-tap.js';
+import { ARRIVAL, type FrameTap, NOT_DROPPED } from './frame-tap.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DROPS, emptyProgram, MAX_PORTS, type Program, STATIC_MAC_INTS } from './program.js';
 import { applyIngress } from './stages/ingress.js';
 import { parse } from './stages/parse.js';
@@ -50,6 +50,8 @@ export interface DatapathParts {
   tap: FrameTap;
   /** Milliseconds since any moment, int32, wrapping. */
   nowMs: () => number;
+  /** Milliseconds since 1970 with fractions, for the time stamps of captures. */
+  wallMs: () => number;
 }
 
 export class Datapath {
@@ -67,6 +69,7 @@ export class Datapath {
   private readonly tap: FrameTap;
   private readonly transmitter: Transmitter;
   private readonly nowMs: () => number;
+  private readonly wallMs: () => number;
   private readyCount = 0;
   private readyCursor = 0;
 
@@ -78,6 +81,7 @@ export class Datapath {
     this.counters = parts.counters;
     this.tap = parts.tap;
     this.nowMs = parts.nowMs;
+    this.wallMs = parts.wallMs;
     this.transmitter = new Transmitter(parts.frames, parts.queue, parts.slab, parts.io, parts.counters, parts.tap);
   }
 
@@ -91,8 +95,8 @@ export class Datapath {
     const now = this.nowMs();
     this.receive();
     if (frames.count > 0) {
+      if (program.captureSnaplen > 0) this.stampTap();
       parse(frames, slab.view, program);
-      if (program.captureSnaplen > 0) this.captureArrivals();
       applyIngress(frames, slab.view, program);
       switchFrames(frames, program, this.macs, this.storms, now);
       this.transmitter.transmit(program);
@@ -165,16 +169,6 @@ export class Datapath {
     values[portAt(port, PORT.rxBytes)]! += bytes;
   }
 
-  private captureArrivals(): void {
-    const { count, ingressPort, start, length, checksumStart, checksumOffset } = this.frames;
-    const { portCapture, portCount } = this.program;
-    for (let i = 0; i < count; i++) {
-      const port = ingressPort[i]!;
-      if (port >= portCount || (portCapture[port]! & CAPTURE_ARRIVALS) === 0) continue;
-      this.tap.arrival(port, start[i]!, length[i]!, checksumStart[i]!, checksumOffset[i]!);
-    }
-  }
-
   /** Settles the fate of every frame of this turn. */
   private account(now: number): void {
     const { count, verdict, reason, ingressPort } = this.frames;
@@ -189,7 +183,6 @@ export class Datapath {
       values[portAt(port, PORT.rxDropped)]!++;
       values[portDropAt(port, reason[i]!)]!++;
       values[dropAt(reason[i]!)]!++;
-      this.captureDrop(i, port);
     }
     values[totalAt(TOTAL.turns)]!++;
     values[totalAt(TOTAL.arrivals)]! += count;
@@ -201,19 +194,27 @@ export class Datapath {
     values[totalAt(TOTAL.macMoves)] = this.macs.moves;
     values[totalAt(TOTAL.macEvictions)] = this.macs.evictions;
     values[totalAt(TOTAL.nowMs)] = now;
-    if (this.program.captureSnaplen > 0) this.tap.commit();
+    if (this.program.captureSnaplen > 0 && count > 0) this.capture();
   }
 
-  private captureDrop(i: number, port: number): void {
-    const { program, frames } = this;
-    if (port >= program.portCount || (program.portCapture[port]! & CAPTURE_DROPS) === 0) return;
-    this.tap.dropped(
-      port,
-      frames.reason[i]!,
-      frames.start[i]!,
-      frames.length[i]!,
-      frames.checksumStart[i]!,
-      frames.checksumOffset[i]!,
-    );
+  private stampTap(): void {
+    const wallMs = this.wallMs();
+    const seconds = Math.floor(wallMs / 1000);
+    this.tap.setTime(seconds, ((wallMs - seconds * 1000) * 1e6) | 0);
+  }
+
+  /** Shows the arrivals of this turn, whose fate is known now, to the tap, and everything of this turn to its reader. */
+  private capture(): void {
+    const { count, verdict, ingressPort, start, length, checksumStart, checksumOffset } = this.frames;
+    const { portCapture, portCount, captureSnaplen } = this.program;
+    for (let i = 0; i < count; i++) {
+      const port = ingressPort[i]!;
+      const reason = verdict[i] === FORWARDED ? NOT_DROPPED : this.frames.reason[i]!;
+      const wanted = reason === NOT_DROPPED ? CAPTURE_ARRIVALS : CAPTURE_ARRIVALS | CAPTURE_DROPS;
+      if (port >= portCount || (portCapture[port]! & wanted) === 0) continue;
+      const partial = checksumStart[i]!;
+      this.tap.record(start[i]!, length[i]!, port, ARRIVAL, reason, partial, checksumOffset[i]!, captureSnaplen);
+    }
+    this.tap.commit();
   }
 }

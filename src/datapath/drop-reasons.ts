@@ -71,7 +71,8 @@ export const DROP_REASONS = [
     name: 'storm',
     scope: 'frame',
     stage: 'ingress',
-    sentence: 'The port sent more broadcast, multicast or unknown unicast than the storm control of the network allows.',
+    sentence:
+      'The port sent more broadcast, multicast or unknown unicast than the storm control of the network allows.',
     hint: 'Look for a loop or a flooding program behind the endpoint, or raise the limit of the network.',
   },
   {

@@ -1,25 +1,46 @@
 /**
- * Where the datapath shows frames to whoever captures: the interface of the capture ring, so that the datapath does not
- * depend on how captures are kept. Called only for ports that the program marks; must not allocate, block or throw.
+ * Where the datapath shows frames to whoever captures: the producer's side of the capture ring as an interface, so that the
+ * datapath does not depend on how captures are kept. Called only for ports that the program marks, each frame once and after
+ * its fate is known; must not allocate, block or throw.
  *
- * `checksumStart`/`checksumOffset` say which field still holds a partial checksum (offsets from the start of the frame and
- * from there; -1 = complete), so that a capture can finish it.
+ * Positions are offsets in the slab. `checksumStart` (from the start of the frame, -1 = complete) and `checksumOffset` (from
+ * there) name the field that still holds a partial checksum, so that a capture can finish it.
  */
+
+/** Directions. */
+export const ARRIVAL = 0;
+export const DEPARTURE = 1;
+
+/** In place of a drop reason. */
+export const NOT_DROPPED = -1;
+
 export interface FrameTap {
-  /** A frame that came in at `port`. */
-  arrival(port: number, at: number, bytes: number, checksumStart: number, checksumOffset: number): void;
-  /** A frame about to leave through `port`, in two pieces; `headBytes` may be 0. */
-  departure(
+  /** Time stamp (UTC since 1970) of the frames recorded from here on. */
+  setTime(seconds: number, nanoseconds: number): void;
+  /** A frame in one piece. `reason`: drop reason or NOT_DROPPED. */
+  record(
+    at: number,
+    length: number,
     port: number,
+    direction: number,
+    reason: number,
+    checksumStart: number,
+    checksumOffset: number,
+    snaplen: number,
+  ): void;
+  /** A frame in two pieces. */
+  recordSplit(
     headAt: number,
     headBytes: number,
     bodyAt: number,
     bodyBytes: number,
+    port: number,
+    direction: number,
+    reason: number,
     checksumStart: number,
     checksumOffset: number,
+    snaplen: number,
   ): void;
-  /** An arrival of `port` that was dropped for `reason`. */
-  dropped(port: number, reason: number, at: number, bytes: number, checksumStart: number, checksumOffset: number): void;
-  /** Everything above since the last call belongs to one turn; makes it visible to the reader. */
+  /** Makes everything recorded so far visible to the reader. */
   commit(): void;
 }

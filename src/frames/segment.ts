@@ -65,14 +65,7 @@ export function planSegments(frames: FrameVector, i: number, view: DataView, pla
 }
 
 /** Protocol of the header at `l4At`, or -1 when the L3 header does not lead there. */
-function transportOf(
-  frames: FrameVector,
-  i: number,
-  view: DataView,
-  l3At: number,
-  l4At: number,
-  end: number,
-): number {
+function transportOf(frames: FrameVector, i: number, view: DataView, l3At: number, l4At: number, end: number): number {
   if (frames.etherType[i] === ethernet.TYPE_IPV4) {
     if (!ipv4.check(view, l3At, end - l3At) || l3At + ipv4.headerBytes(view, l3At) !== l4At) return -1;
     return ipv4.protocol(view, l3At);

@@ -19,4 +19,7 @@ export class TransmitQueue {
   readonly result = new Int32Array(QUEUE_ROWS);
   /** Bytes of the row that are not the frame: the vnet header. */
   readonly overheadBytes = new Int32Array(QUEUE_ROWS);
+  /** Partial checksum that the port finishes, as in FrameVector; only filled while something is captured. */
+  readonly checksumStart = new Int32Array(QUEUE_ROWS);
+  readonly checksumOffset = new Int32Array(QUEUE_ROWS);
 }

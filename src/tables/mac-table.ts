@@ -178,7 +178,8 @@ export class MacTable {
       const at = this.sweepAt * STRIDE;
       const network = entries[at + NETWORK]!;
       if (network !== UNUSED && entries[at + STATIC] === 0) {
-        if (network >= ageingMs.length || ((now - entries[at + SEEN]!) | 0) >= ageingMs[network]!) this.remove(this.sweepAt);
+        if (network >= ageingMs.length || ((now - entries[at + SEEN]!) | 0) >= ageingMs[network]!)
+          this.remove(this.sweepAt);
       }
       this.sweepAt = (this.sweepAt + 1) & (MAC_CAPACITY - 1);
     }
@@ -192,7 +193,8 @@ export class MacTable {
     const { entries } = this;
     for (let entry = this.buckets[bucket]!; entry !== NONE; entry = entries[entry * STRIDE + NEXT]!) {
       const at = entry * STRIDE;
-      if (entries[at] === macLow && entries[at + HIGH_VLAN] === highVlan && entries[at + NETWORK] === network) return entry;
+      if (entries[at] === macLow && entries[at + HIGH_VLAN] === highVlan && entries[at + NETWORK] === network)
+        return entry;
     }
     return NONE;
   }

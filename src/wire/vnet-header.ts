@@ -19,6 +19,11 @@ export const GSO_UDP = 5;
 /** Bit beside the type: the first segment carries CWR (RFC 3168). */
 export const GSO_ECN = 0x80;
 
+/** True when nothing is left to do: no checksum to finish, no segmentation. (Other flags do not matter to a switch.) */
+export function isPlain(view: DataView, at: number): boolean {
+  return (view.getUint16(at) & ((FLAG_NEEDS_CHECKSUM << 8) | 0xff)) === 0;
+}
+
 export function flags(view: DataView, at: number): number {
   return view.getUint8(at);
 }

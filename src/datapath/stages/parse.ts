@@ -15,49 +15,58 @@ import { DROP } from '../drop-reasons.js';
 import type { Program } from '../program.js';
 
 export function parse(frames: FrameVector, view: DataView, program: Program): void {
-  const { count, start, length, ingressPort, network, verdict } = frames;
+  const { count, start, length, ingressPort, network, verdict, sourceHigh, sourceLow, checksumStart, gsoType } = frames;
+  const { destinationHigh, destinationLow } = frames;
+  const { portCount, portNetwork, portHeaderBytes } = program;
   for (let i = 0; i < count; i++) {
     verdict[i] = PENDING;
-    frames.checksumStart[i] = COMPLETE;
+    checksumStart[i] = COMPLETE;
+    gsoType[i] = vnet.GSO_NONE;
     const port = ingressPort[i]!;
-    const owner = port < program.portCount ? program.portNetwork[port]! : -1;
+    const owner = port < portCount ? portNetwork[port]! : -1;
     network[i] = owner;
     if (owner < 0) {
       drop(frames, i, DROP.unknownPort);
       continue;
     }
+    const at = start[i]!;
     if (!ethernet.check(length[i]!)) {
       drop(frames, i, DROP.truncated);
       continue;
     }
-    parseEthernet(frames, i, view);
-    if (program.portHeaderBytes[port] === 0) vnet.writePlain(view, start[i]! - vnet.HEADER_BYTES);
-    if (!parseOffload(frames, i, view)) {
-      frames.checksumStart[i] = COMPLETE;
+    destinationHigh[i] = ethernet.destinationHigh(view, at);
+    destinationLow[i] = ethernet.destinationLow(view, at);
+    const high = ethernet.sourceHigh(view, at);
+    const low = ethernet.sourceLow(view, at);
+    sourceHigh[i] = high;
+    sourceLow[i] = low;
+    parseType(frames, i, view, at);
+    const header = at - vnet.HEADER_BYTES;
+    if (portHeaderBytes[port] === 0) vnet.writePlain(view, header);
+    else if (!vnet.isPlain(view, header) && !parseOffload(frames, i, view)) {
+      checksumStart[i] = COMPLETE;
       drop(frames, i, DROP.badOffload);
       continue;
     }
-    const high = frames.sourceHigh[i]!;
-    if (ethernet.isGroup(high) || (high | frames.sourceLow[i]!) === 0) drop(frames, i, DROP.invalidSource);
+    if (ethernet.isGroup(high) || (high | low) === 0) drop(frames, i, DROP.invalidSource);
   }
 }
 
-function parseEthernet(frames: FrameVector, i: number, view: DataView): void {
-  const at = frames.start[i]!;
-  const end = at + frames.length[i]!;
-  frames.destinationHigh[i] = ethernet.destinationHigh(view, at);
-  frames.destinationLow[i] = ethernet.destinationLow(view, at);
-  frames.sourceHigh[i] = ethernet.sourceHigh(view, at);
-  frames.sourceLow[i] = ethernet.sourceLow(view, at);
+/** Finds the EtherType and the L3 header behind up to two VLAN tags. */
+function parseType(frames: FrameVector, i: number, view: DataView, at: number): void {
   let type = ethernet.etherType(view, at);
   let l3At = at + ethernet.HEADER_BYTES;
-  frames.tagged[i] = type === ethernet.TYPE_VLAN && l3At + vlan.TAG_BYTES <= end ? 1 : 0;
-  if (vlan.isTag(type) && l3At + vlan.TAG_BYTES <= end) {
-    type = vlan.innerType(view, l3At - 2);
-    l3At += vlan.TAG_BYTES;
-    if (vlan.isTag(type) && l3At + vlan.TAG_BYTES <= end) {
+  frames.tagged[i] = 0;
+  if (vlan.isTag(type)) {
+    const end = at + frames.length[i]!;
+    if (l3At + vlan.TAG_BYTES <= end) {
+      frames.tagged[i] = type === ethernet.TYPE_VLAN ? 1 : 0;
       type = vlan.innerType(view, l3At - 2);
       l3At += vlan.TAG_BYTES;
+      if (vlan.isTag(type) && l3At + vlan.TAG_BYTES <= end) {
+        type = vlan.innerType(view, l3At - 2);
+        l3At += vlan.TAG_BYTES;
+      }
     }
   }
   frames.etherType[i] = type;
@@ -72,7 +81,6 @@ function parseOffload(frames: FrameVector, i: number, view: DataView): boolean {
   const type = vnet.gsoType(view, header);
   frames.gsoType[i] = type & ~vnet.GSO_ECN;
   frames.gsoEcn[i] = (type & vnet.GSO_ECN) !== 0 ? 1 : 0;
-  frames.gsoSize[i] = 0;
   if (!needsChecksum) return type === vnet.GSO_NONE;
   const start = vnet.checksumStart(view, header);
   const offset = vnet.checksumOffset(view, header);

@@ -9,7 +9,7 @@
  * head and untouched payload are written together. When the queue or the scratch memory is full it is flushed and reused, so
  * a turn may flood any number of ports.
  */
-import { COMPLETE, drop, FLOOD, type FrameVector, FORWARDED } from '../../frames/frame-vector.js';
+import { COMPLETE, drop, FLOOD, FORWARDED, type FrameVector } from '../../frames/frame-vector.js';
 import {
   MAX_SEGMENT_HEADER_BYTES,
   payloadBytesOf,
@@ -25,7 +25,7 @@ import * as vlan from '../../wire/vlan.js';
 import * as vnet from '../../wire/vnet-header.js';
 import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from '../counters.js';
 import { DROP } from '../drop-reasons.js';
-import type { FrameTap } from '../frame-tap.js';
+import { DEPARTURE, type FrameTap, NOT_DROPPED } from '../frame-tap.js';
 import {
   ACCEPTS_CHECKSUM,
   ACCEPTS_TSO_ECN,
@@ -33,6 +33,8 @@ import {
   ACCEPTS_TSO6,
   ACCEPTS_USO,
   CAPTURE_DEPARTURES,
+  CAPTURE_DROPS,
+  emptyProgram,
   PORT_ISOLATED,
   type Program,
 } from '../program.js';
@@ -52,6 +54,7 @@ const RETAG = 3;
 
 export class Transmitter {
   private scratchAt = SCRATCH_AT;
+  private program: Program = emptyProgram();
   private readonly plan = new SegmentPlan();
   private readonly frames: FrameVector;
   private readonly queue: TransmitQueue;
@@ -60,14 +63,7 @@ export class Transmitter {
   private readonly counters: Counters;
   private readonly tap: FrameTap;
 
-  constructor(
-    frames: FrameVector,
-    queue: TransmitQueue,
-    slab: Slab,
-    io: PortIo,
-    counters: Counters,
-    tap: FrameTap,
-  ) {
+  constructor(frames: FrameVector, queue: TransmitQueue, slab: Slab, io: PortIo, counters: Counters, tap: FrameTap) {
     this.frames = frames;
     this.queue = queue;
     this.slab = slab;
@@ -79,6 +75,7 @@ export class Transmitter {
   /** Sends everything that this turn forwarded. */
   transmit(program: Program): void {
     const { count, verdict, egressPort } = this.frames;
+    this.program = program;
     for (let i = 0; i < count; i++) {
       if (verdict[i] !== FORWARDED) continue;
       const port = egressPort[i]!;
@@ -113,7 +110,7 @@ export class Transmitter {
     const form = this.tagForm(i, port, program);
     if (frames.gsoType[i] !== vnet.GSO_NONE) {
       if ((accepts & gsoBit(frames, i)) === 0) {
-        this.departSegments(i, port, overhead, form, program);
+        this.departSegments(i, port, overhead, form);
         return;
       }
     } else if (frames.checksumStart[i] !== COMPLETE && (accepts & ACCEPTS_CHECKSUM) === 0) {
@@ -121,7 +118,7 @@ export class Transmitter {
     }
     if (form === KEEP) {
       const at = frames.start[i]! - overhead;
-      this.enqueue(i, port, overhead, 0, 0, at, frames.length[i]! + overhead, frames.checksumStart[i]!, program);
+      this.enqueue(i, port, overhead, 0, 0, at, frames.length[i]! + overhead, frames.checksumStart[i]!);
       return;
     }
     this.makeRoom();
@@ -141,7 +138,6 @@ export class Transmitter {
       frames.start[i]! + bodyOffset,
       frames.length[i]! - bodyOffset,
       start === COMPLETE ? COMPLETE : start + shift,
-      program,
     );
   }
 
@@ -179,7 +175,7 @@ export class Transmitter {
   }
 
   /** Cuts a super-frame: one row per segment, headers in scratch memory, payload where it is. */
-  private departSegments(i: number, port: number, overhead: number, form: number, program: Program): void {
+  private departSegments(i: number, port: number, overhead: number, form: number): void {
     const { frames, plan } = this;
     const { view, bytes } = this.slab;
     this.bump(TOTAL.segmented, 1);
@@ -210,7 +206,7 @@ export class Transmitter {
       writeSegmentHeader(view, bytes, plan, l3At, n, cursor, this.io.sum(payloadAt, payload, 0));
       cursor += plan.headerBytes;
       this.scratchAt = cursor;
-      this.enqueue(i, port, overhead, headAt, cursor - headAt, payloadAt, payload, COMPLETE, program);
+      this.enqueue(i, port, overhead, headAt, cursor - headAt, payloadAt, payload, COMPLETE);
     }
   }
 
@@ -242,7 +238,6 @@ export class Transmitter {
     bodyAt: number,
     bodyBytes: number,
     checksumStart: number,
-    program: Program,
   ): void {
     const { queue } = this;
     if (queue.count === QUEUE_ROWS) this.flush();
@@ -253,19 +248,9 @@ export class Transmitter {
     queue.headBytes[row] = headBytes;
     queue.bodyAt[row] = bodyAt;
     queue.bodyBytes[row] = bodyBytes;
-    if ((program.portCapture[port]! & CAPTURE_DEPARTURES) !== 0) {
-      const inHead = headBytes > 0 ? overhead : 0;
-      const inBody = overhead - inHead;
-      this.tap.departure(
-        port,
-        headAt + inHead,
-        headBytes - inHead,
-        bodyAt + inBody,
-        bodyBytes - inBody,
-        checksumStart,
-        this.frames.checksumOffset[i]!,
-      );
-    }
+    if (this.program.captureSnaplen === 0) return;
+    queue.checksumStart[row] = checksumStart;
+    queue.checksumOffset[row] = this.frames.checksumOffset[i]!;
   }
 
   /** Writes the queue out, settles every row and reuses queue and scratch memory. */
@@ -275,22 +260,56 @@ export class Transmitter {
     const rows = queue.count;
     if (rows === 0) return;
     this.io.transmitBurst(rows);
+    const { port, result, headBytes, bodyBytes, overheadBytes } = queue;
     let sent = 0;
-    for (let row = 0; row < rows; row++) {
-      const port = queue.port[row]!;
-      const result = queue.result[row]!;
-      if (result === 0) {
-        sent++;
-        values[portAt(port, PORT.txFrames)]!++;
-        values[portAt(port, PORT.txBytes)]! += queue.headBytes[row]! + queue.bodyBytes[row]! - queue.overheadBytes[row]!;
-      } else {
-        this.dropDeparture(port, reasonOf(result));
+    let row = 0;
+    // Rows for one port come in runs: their counters are touched once per run.
+    while (row < rows) {
+      const target = port[row]!;
+      let runFrames = 0;
+      let runBytes = 0;
+      for (; row < rows && port[row] === target; row++) {
+        if (result[row] === 0) {
+          runFrames++;
+          runBytes += headBytes[row]! + bodyBytes[row]! - overheadBytes[row]!;
+        } else {
+          this.dropDeparture(target, reasonOf(result[row]!));
+        }
       }
+      values[portAt(target, PORT.txFrames)]! += runFrames;
+      values[portAt(target, PORT.txBytes)]! += runBytes;
+      sent += runFrames;
     }
+    if (this.program.captureSnaplen > 0) this.capture(rows);
     this.bump(TOTAL.departures, rows);
     this.bump(TOTAL.sent, sent);
     queue.count = 0;
     this.scratchAt = SCRATCH_AT;
+  }
+
+  /** Shows the rows just written to the tap. */
+  private capture(rows: number): void {
+    const { queue, program } = this;
+    for (let row = 0; row < rows; row++) {
+      const port = queue.port[row]!;
+      const reason = queue.result[row] === 0 ? NOT_DROPPED : reasonOf(queue.result[row]!);
+      const wanted = reason === NOT_DROPPED ? CAPTURE_DEPARTURES : CAPTURE_DEPARTURES | CAPTURE_DROPS;
+      if ((program.portCapture[port]! & wanted) === 0) continue;
+      const inHead = queue.headBytes[row] === 0 ? 0 : queue.overheadBytes[row]!;
+      const inBody = queue.overheadBytes[row]! - inHead;
+      this.tap.recordSplit(
+        queue.headAt[row]! + inHead,
+        queue.headBytes[row]! - inHead,
+        queue.bodyAt[row]! + inBody,
+        queue.bodyBytes[row]! - inBody,
+        port,
+        DEPARTURE,
+        reason,
+        queue.checksumStart[row]!,
+        queue.checksumOffset[row]!,
+        program.captureSnaplen,
+      );
+    }
   }
 
   private dropDeparture(port: number, reason: number): void {
