@@ -1,0 +1,239 @@
+// The native addon, typed: TAP devices, sockets, network namespaces and burst I/O (C sources and README.md beside this
+// file). It has no policy and parses no protocol; whoever calls it decides.
+//
+// Every function answers >= 0 on success and -errno otherwise (`errorName` gives it a name), and -EINVAL for an
+// argument of a wrong type or range. None throws and none crashes, whatever it is given. All are synchronous; the state of burst
+// I/O belongs to the thread (main thread or worker) that calls, descriptors belong to the process.
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { constants as osConstants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { types } from 'node:util';
+
+/** Raised together with ABI_VERSION in addon.c whenever an argument changes its meaning. */
+const NATIVE_ABI = 1;
+
+/** As `nsFd`: the namespace of the calling thread. */
+export const NO_NAMESPACE = -1;
+
+/** openTap: frames carry a 12-byte virtio-net header in front, little-endian on every machine. */
+export const TAP_VNET_HEADER = 1;
+export const TAP_MULTI_QUEUE = 2;
+/** openTap: the device stays when its descriptor is closed. */
+export const TAP_PERSIST = 4;
+/** openTap: -EEXIST when a device of that name exists. */
+export const TAP_EXCLUSIVE = 8;
+/** openTap: -ENODEV when no device of that name exists. */
+export const TAP_EXISTING = 16;
+
+/** probeTapOffloads (TUN_F_* of linux/if_tun.h): what may be handed over unfinished. */
+export const OFFLOAD_CHECKSUM = 0x01;
+export const OFFLOAD_TSO4 = 0x02;
+export const OFFLOAD_TSO6 = 0x04;
+export const OFFLOAD_TSO_ECN = 0x08;
+/** USO4 and USO6 are accepted only together (Linux 6.2). */
+export const OFFLOAD_USO4 = 0x20;
+export const OFFLOAD_USO6 = 0x40;
+
+/** openPacket: frames carry a virtio-net header; packetHeaderBytes() tells its size. */
+export const PACKET_VNET_HEADER = 1;
+export const PACKET_PROMISCUOUS = 2;
+
+/** openUdp: the kernel joins datagrams of one flow (UDP_GRO); rows of rxPeer tell the size of the pieces. */
+export const UDP_COALESCED = 1;
+/** openUdp: SO_REUSEPORT. */
+export const UDP_REUSE = 2;
+
+/** addPort: kinds of ports. */
+export const PORT_TAP = 0;
+export const PORT_PACKET = 1;
+export const PORT_UDP = 2;
+
+/** wait: the wake-up descriptor fired. */
+export const READY_WAKE = -1;
+/** wait: bit beside the port number. receiveBurst says what is wrong; a dead port is reported until removePort. */
+export const READY_ERROR = 0x40000000;
+
+/** Port numbers are 0 .. MAX_PORTS - 1. */
+export const MAX_PORTS = 4096;
+/** Bytes in front of every received frame, its vnet header included. */
+export const FRAME_HEADROOM = 128;
+/** receiveBurst begins a frame only where this much room is left behind its start. */
+export const FRAME_ROOM = 65536 + 64;
+/** Longest header in front of the frames of a port. */
+export const MAX_HEADER_BYTES = 64;
+/** wait never blocks longer, so that a worker can be terminated. */
+export const MAX_WAIT_MICROS = 100_000;
+
+/**
+ * Bytes of one row of rxPeer and txPeer, in machine byte order except for the address (network order):
+ * family u16 (PEER_*), port u16, scope u32 (interface index), address 16 bytes (IPv4 in the first four),
+ * segmentBytes u16 (payload of every datagram but the last when several are joined, 0 = one datagram), 6 bytes zero.
+ */
+export const PEER_BYTES = 32;
+export const PEER_NONE = 0;
+export const PEER_IPV4 = 4;
+export const PEER_IPV6 = 6;
+
+/**
+ * Where burst I/O reads and writes. The columns are indexed by row; the shortest of a direction bounds its rows.
+ * Buffers may be ArrayBuffers or SharedArrayBuffers (which are faster to check: they cannot be detached), not resizable
+ * ones. Few distinct buffers are best: each call checks each of them.
+ */
+export interface BurstColumns {
+  rxStart: Int32Array;
+  rxLength: Int32Array;
+  txPort: Int32Array;
+  /** Offset and size of the first piece of a frame, size 0: none. */
+  txHeadAt: Int32Array;
+  txHeadBytes: Int32Array;
+  txBodyAt: Int32Array;
+  txBodyBytes: Int32Array;
+  /** 0 or -errno, written by transmitBurst. */
+  txResult: Int32Array;
+  /** Written by wait, which reports at most 256 ports at once. */
+  ready: Int32Array;
+  /** PEER_BYTES per row; may be empty where there is no UDP port. */
+  rxPeer: Uint8Array;
+  txPeer: Uint8Array;
+}
+
+export interface Native {
+  // Namespaces
+  /** Opens a network namespace (/run/netns/x, /proc/PID/ns/net): a descriptor; -EINVAL for a file that is not one. */
+  openNamespace(path: string): number;
+  /** Makes a namespace with `lo` up, mounted on a new file `path` (absolute); -EEXIST when the file exists. */
+  createNamespace(path: string): number;
+  /** Unmounts and unlinks what createNamespace made; -EINVAL when `path` is anything else. */
+  removeNamespace(path: string): number;
+  /** Moves the calling thread into the namespace of `fd` (a namespace or a pidfd). */
+  enterNamespace(fd: number): number;
+  /** Device and inode of the namespace into out[0], out[1]: equal for two descriptors of one namespace. */
+  namespaceIdentity(fd: number, out: Float64Array): number;
+  /** Replaces this process by `file` (searched in PATH) with arguments `[file, ...args]`. Returns only on failure. */
+  execProgram(file: string, args: readonly string[]): number;
+  pidfdOpen(pid: number): number;
+
+  // TAP
+  /** Opens TAP `name` inside namespace `nsFd`, or attaches to it. Returns a non-blocking descriptor. */
+  openTap(nsFd: number, name: string, flags: number): number;
+  /** Enables the largest subset of `wanted` (OFFLOAD_*) that the kernel accepts; returns it. Needs TAP_VNET_HEADER. */
+  probeTapOffloads(fd: number, wanted: number): number;
+  setTapCarrier(fd: number, on: 0 | 1): number;
+  setTapPersist(fd: number, on: 0 | 1): number;
+  /** The present name of the device, also after a rename. */
+  tapName(fd: number): string | number;
+  /** A descriptor of the namespace in which the device is now. */
+  tapNamespace(fd: number): number;
+  /** Sets what ethtool reports of interface `ifname`: speed, full duplex. */
+  setLinkSpeed(nsFd: number, ifname: string, mbps: number): number;
+
+  // Sockets
+  /** An AF_PACKET socket bound to `ifname`; what leaves through that interface is not heard. */
+  openPacket(nsFd: number, ifname: string, flags: number): number;
+  /** Size of the vnet header of an AF_PACKET socket: 12, 10 (before Linux 6.5) or 0. */
+  packetHeaderBytes(fd: number): number;
+  /** A UDP socket bound to an IPv4 or IPv6 address ("fe80::1%eth0" names the link) and port (0: any). */
+  openUdp(nsFd: number, address: string, port: number, flags: number): number;
+  /** Closes a descriptor that came from this addon: -EBADF for others, -EBUSY while it is a port. */
+  closeFd(fd: number): number;
+  /**
+   * Leaves a descriptor to the caller, who closes it in some other way; same refusals as closeFd. For the last
+   * descriptor of a TAP that is not persistent: closing it takes some 16 ms, which another thread (node:fs close) can
+   * wait for.
+   */
+  disownFd(fd: number): number;
+
+  // Burst I/O, per thread
+  createWake(): number;
+  /** Ends the `wait` of the thread that called setWake(fd); from any thread. */
+  wake(fd: number): number;
+  setWake(fd: number): number;
+  bindBurst(slab: ArrayBufferLike, columns: BurstColumns): number;
+  unbindBurst(): number;
+  /** Frames of this port carry `headerBytes` in front. The descriptor stays the caller's. */
+  addPort(port: number, fd: number, kind: number, headerBytes: number): number;
+  removePort(port: number): number;
+  /** Waits until a port can be read, at most MAX_WAIT_MICROS, and fills `ready`. Returns the number of entries. */
+  wait(timeoutMicros: number): number;
+  /**
+   * Reads up to `maxFrames` frames into the slab between `at` and `endAt`: start = ((at + 128 + 15) & ~15) + 2, the
+   * header lies right before it, the next frame follows at start + length. (AF_PACKET: 132 instead of 128, room for
+   * the VLAN tag that the kernel took out.) Fills rxStart, rxLength (and rxPeer) from row `firstRow` on. Returns the
+   * number of frames, or -errno when the first read fails with anything but EAGAIN.
+   */
+  receiveBurst(port: number, firstRow: number, maxFrames: number, at: number, endAt: number): number;
+  /** Sends tx rows [first, first + count), each to its port. Fills txResult; returns the number of rows sent. */
+  transmitBurst(first: number, count: number): number;
+  /** RFC 1071 sum of a range of the slab plus `initial`, folded to 16 bits, not inverted, as big-endian words. */
+  checksum(at: number, length: number, initial: number): number;
+}
+
+type Addon = Omit<Native, 'bindBurst'> & {
+  abi: number;
+  constants: Record<string, number>;
+  bindBurst(slab: Uint8Array, ...columns: (Int32Array | Uint8Array)[]): number;
+};
+
+/** Directory of package.json, wherever the compiled file lies below it. */
+function packageRoot(): string {
+  let directory = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(directory, 'package.json'))) {
+    const parent = dirname(directory);
+    if (parent === directory) throw new Error(`no package.json above ${fileURLToPath(import.meta.url)}`);
+    directory = parent;
+  }
+  return directory;
+}
+
+function loadAddon(): Addon {
+  const path = join(packageRoot(), 'build', 'weft-native.node');
+  let addon: Addon;
+  try {
+    addon = createRequire(import.meta.url)(path) as Addon;
+  } catch (error) {
+    throw new Error(`cannot load weft's native addon ${path}; build it: scripts/build-native`, { cause: error });
+  }
+  if (addon.abi === NATIVE_ABI) return addon;
+  throw new Error(`the native addon ${path} is of another version; build it again: scripts/build-native --force`);
+}
+
+const addon = loadAddon();
+
+/** True for what the addon may keep a pointer into. Resizable memory can shrink under it. */
+function isFixed(buffer: ArrayBufferLike): boolean {
+  return (buffer as { resizable?: boolean }).resizable !== true;
+}
+
+function bindBurst(slab: ArrayBufferLike, columns: BurstColumns): number {
+  const { EINVAL } = osConstants.errno;
+  if (!types.isAnyArrayBuffer(slab)) return -EINVAL;
+  try {
+    const c = columns;
+    const arrays = [c.rxStart, c.rxLength, c.txPort, c.txHeadAt, c.txHeadBytes, c.txBodyAt, c.txBodyBytes];
+    const rest = [c.txResult, c.ready, c.rxPeer, c.txPeer];
+    const all = [new Uint8Array(slab), ...arrays, ...rest] as const;
+    if (!all.every((array) => isFixed(array.buffer))) return -EINVAL;
+    return addon.bindBurst(...all);
+  } catch {
+    return -EINVAL; // not an object, not buffers, or detached ones
+  }
+}
+
+export const native: Native = { ...addon, bindBurst };
+
+/** The numbers of the C side, for the test that compares them with the constants above. */
+export const nativeConstants: Readonly<Record<string, number>> = addon.constants;
+
+// Node's table lacks EBADFD, which a tun descriptor answers when its device is gone.
+const ERROR_NAMES = new Map<number, string>([[77, 'EBADFD']]);
+for (const [name, number] of Object.entries(osConstants.errno)) {
+  if (!ERROR_NAMES.has(number)) ERROR_NAMES.set(number, name); // the first name wins: EAGAIN, not EWOULDBLOCK
+}
+
+/** "ENODEV" for -19 or 19. */
+export function errorName(result: number): string {
+  return ERROR_NAMES.get(Math.abs(result)) ?? `errno ${Math.abs(result)}`;
+}
