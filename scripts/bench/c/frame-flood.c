@@ -1,0 +1,164 @@
+/* frame-flood -i IFNAME -d MAC -s MAC -f IPV4 -t IPV4
+ *             [-T SECONDS] [-n FRAMES] [-r FRAMES_PER_SECOND] [-D COUNT] [-S COUNT]
+ *
+ * Pushes minimum Ethernet frames (60 bytes without the checksum; IPv4, UDP, 18 bytes of payload) out of an interface
+ * through AF_PACKET, past the queueing discipline. -D and -S let the destination or source MAC walk through COUNT
+ * consecutive addresses, beginning with the given one. Ends after SECONDS or FRAMES, whichever is first.
+ * Prints {"sent": frames the driver took, "refused": turned away by a full queue, "seconds": s}. */
+#define _GNU_SOURCE
+#include "bench.h"
+
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define BATCH 64
+#define FRAME_BYTES 60
+#define IPV4_AT 14
+#define UDP_AT 34
+
+static unsigned char frames[BATCH][FRAME_BYTES];
+
+static void parse_mac(const char *text, unsigned char *mac) {
+  unsigned p[6];
+  char rest;
+  int found = sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", p, p + 1, p + 2, p + 3, p + 4, p + 5, &rest);
+  if (found != 6) fail("%s: not a MAC address", text);
+  for (int i = 0; i < 6; i++) mac[i] = (unsigned char)p[i];
+}
+
+static void put16(unsigned char *at, unsigned value) {
+  at[0] = (unsigned char)(value >> 8);
+  at[1] = (unsigned char)value;
+}
+
+struct plan {
+  const char *ifname;
+  unsigned char to[6], from[6];
+  uint32_t ip_from, ip_to, destinations, sources;
+  uint64_t duration, wanted;
+  double rate; /* frames per second; 0: as fast as possible */
+};
+
+
+/* RFC 791 header and RFC 768 header; the UDP checksum is left out (zero), which IPv4 allows. */
+static void write_frame(unsigned char *frame, const struct plan *plan) {
+  memset(frame, 0, FRAME_BYTES);
+  memcpy(frame, plan->to, 6);
+  memcpy(frame + 6, plan->from, 6);
+  put16(frame + 12, 0x0800);
+  unsigned char *ip = frame + IPV4_AT;
+  ip[0] = 0x45;
+  put16(ip + 2, FRAME_BYTES - IPV4_AT);
+  ip[8] = 64;
+  ip[9] = 17;
+  memcpy(ip + 12, &plan->ip_from, 4);
+  memcpy(ip + 16, &plan->ip_to, 4);
+  uint32_t sum = 0;
+  for (int i = 0; i < 20; i += 2) sum += (uint32_t)(ip[i] << 8 | ip[i + 1]);
+  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+  put16(ip + 10, ~sum & 0xffff);
+  unsigned char *udp = frame + UDP_AT;
+  put16(udp, 4000);
+  put16(udp + 2, 9);
+  put16(udp + 4, FRAME_BYTES - UDP_AT);
+}
+
+/* Writes base + index into the low 24 bits of a MAC address. */
+static void walk(unsigned char *mac, const unsigned char *base, uint32_t index) {
+  uint32_t low = ((uint32_t)base[3] << 16 | (uint32_t)base[4] << 8 | base[5]) + index;
+  mac[3] = (unsigned char)(low >> 16);
+  mac[4] = (unsigned char)(low >> 8);
+  mac[5] = (unsigned char)low;
+}
+
+static int open_interface(const char *ifname) {
+  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(ifname)};
+  if (address.sll_ifindex == 0) fail_call(ifname);
+  int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0); /* protocol 0: never receives */
+  if (fd < 0) fail_call("socket");
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) fail_call("bind");
+  int on = 1;
+  if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on) < 0) fail_call("PACKET_QDISC_BYPASS");
+  return fd;
+}
+
+static uint32_t parse_ipv4(const char *text) {
+  struct in_addr address;
+  if (inet_pton(AF_INET, text, &address) != 1) fail("%s: not an IPv4 address", text);
+  return address.s_addr;
+}
+
+static struct plan parse_options(int argc, char **argv) {
+  struct plan plan = {.destinations = 1, .sources = 1, .duration = seconds_ns("3600"), .wanted = UINT64_MAX};
+  for (int option; (option = getopt(argc, argv, "i:d:s:f:t:T:n:r:D:S:")) != -1;) {
+    switch (option) {
+    case 'i': plan.ifname = optarg; break;
+    case 'd': parse_mac(optarg, plan.to); break;
+    case 's': parse_mac(optarg, plan.from); break;
+    case 'f': plan.ip_from = parse_ipv4(optarg); break;
+    case 't': plan.ip_to = parse_ipv4(optarg); break;
+    case 'T': plan.duration = seconds_ns(optarg); break;
+    case 'n': plan.wanted = (uint64_t)number(optarg, 1, 1e12); break;
+    case 'r': plan.rate = number(optarg, 1, 1e9); break;
+    case 'D': plan.destinations = (uint32_t)number(optarg, 1, 1 << 20); break;
+    case 'S': plan.sources = (uint32_t)number(optarg, 1, 1 << 20); break;
+    default: exit(1);
+    }
+  }
+  if (plan.ifname == NULL) fail("frame-flood: -i is needed");
+  return plan;
+}
+
+/* Gives the first frames of the batch their next addresses, where addresses walk. */
+static void walk_batch(const struct plan *plan, unsigned batch) {
+  static uint32_t destination, source;
+  for (unsigned i = 0; plan->destinations > 1 && i < batch; i++) {
+    walk(frames[i], plan->to, destination);
+    destination = destination + 1 == plan->destinations ? 0 : destination + 1;
+  }
+  for (unsigned i = 0; plan->sources > 1 && i < batch; i++) {
+    walk(frames[i] + 6, plan->from, source);
+    source = source + 1 == plan->sources ? 0 : source + 1;
+  }
+}
+
+int main(int argc, char **argv) {
+  struct plan plan = parse_options(argc, argv);
+  int fd = open_interface(plan.ifname);
+  struct iovec parts[BATCH];
+  struct mmsghdr messages[BATCH];
+  memset(messages, 0, sizeof messages);
+  for (int i = 0; i < BATCH; i++) {
+    write_frame(frames[i], &plan);
+    parts[i] = (struct iovec){.iov_base = frames[i], .iov_len = FRAME_BYTES};
+    messages[i].msg_hdr.msg_iov = &parts[i];
+    messages[i].msg_hdr.msg_iovlen = 1;
+  }
+
+  uint64_t sent = 0, refused = 0, start = now_ns();
+  while (sent < plan.wanted && now_ns() - start < plan.duration) {
+    unsigned batch = plan.wanted - sent < BATCH ? (unsigned)(plan.wanted - sent) : BATCH;
+    walk_batch(&plan, batch);
+    /* A refused frame (ENOBUFS: the interface's queue is full) ends sendmmsg early; it is skipped, not repeated. */
+    for (unsigned done = 0; done < batch;) {
+      int count = sendmmsg(fd, messages + done, batch - done, 0);
+      if (count < 0 && errno != ENOBUFS && errno != EAGAIN && errno != EINTR) fail_call("sendmmsg");
+      if (count > 0) {
+        sent += (uint64_t)count;
+        done += (unsigned)count;
+      } else {
+        refused++;
+        done++;
+      }
+    }
+    if (plan.rate > 0) sleep_until_ns(start + (uint64_t)((double)(sent + refused) / plan.rate * 1e9));
+  }
+  printf("{\"sent\": %llu, \"refused\": %llu, \"seconds\": %.6f}\n", (unsigned long long)sent,
+         (unsigned long long)refused, (double)(now_ns() - start) / 1e9);
+  return 0;
+}
