@@ -1,0 +1,120 @@
+/**
+ * Interfaces over rtnetlink: what is there, and changing one. Read first: rtnetlink(7), linux/if_link.h.
+ *
+ * Only the few attributes that weft needs are read, so that an exotic interface next to them cannot make a listing
+ * fail.
+ */
+import { type ifla, type NetlinkMessage, rt } from 'netlink';
+import { isErrno } from './kernel-error.js';
+import { attributesOf, bodyOf, numberOf, type Rtnetlink, textOf } from './rtnetlink.js';
+
+// IFLA_* of linux/if_link.h.
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_IFALIAS = 20;
+const IFLA_CARRIER = 33;
+// struct ifinfomsg: family, type, index at 4, flags at 8.
+const HEADER_BYTES = 16;
+const IFF_UP = 1;
+/** RTEXT_FILTER_SKIP_STATS: leaves out what is most of a reply. */
+const WITHOUT_STATISTICS = Buffer.from(Uint32Array.of(8).buffer);
+/** IF_OPER_UP (RFC 2863). */
+const OPERSTATE_UP = 6;
+
+export interface Link {
+  index: number;
+  ifname: string;
+  /** Empty when it has none. */
+  alias: string;
+  mac: string;
+  mtu: number;
+  up: boolean;
+  /** Whether somebody is at the other end: for a TAP, whether a process has it open. */
+  carrier: boolean;
+}
+
+export interface LinkChange {
+  mac?: string;
+  mtu?: number;
+  alias?: string;
+  /**
+   * True brings it up, and out of the operational state UNKNOWN, in which a TAP would stay until its carrier changes.
+   */
+  up?: true;
+}
+
+export async function listLinks(rtnetlink: Rtnetlink): Promise<Link[]> {
+  const body = linkBody({}, { extMask: WITHOUT_STATISTICS });
+  return (await rtnetlink.dump('RTM_GETLINK', rt.MessageType.GETLINK, body)).map(parseLink);
+}
+
+/** null when there is none of that name. */
+export async function findLink(rtnetlink: Rtnetlink, ifname: string): Promise<Link | null> {
+  return getLink(rtnetlink, ifname, linkBody({}, { ifname, extMask: WITHOUT_STATISTICS }));
+}
+
+/** null when there is none of that index. */
+export async function findLinkByIndex(rtnetlink: Rtnetlink, index: number): Promise<Link | null> {
+  return getLink(rtnetlink, `interface ${index}`, linkBody({ index }, { extMask: WITHOUT_STATISTICS }));
+}
+
+/** The interface with that alias, tried first under the name that it probably has. */
+export async function findLinkByAlias(rtnetlink: Rtnetlink, alias: string, ifname: string): Promise<Link | null> {
+  const likely = await findLink(rtnetlink, ifname);
+  if (likely?.alias === alias) return likely;
+  return (await listLinks(rtnetlink)).find((link) => link.alias === alias) ?? null;
+}
+
+/** One request for all changes. `subject` is for the message of the error. */
+export async function setLink(rtnetlink: Rtnetlink, index: number, subject: string, change: LinkChange): Promise<void> {
+  const attributes: ifla.LinkAttrs = {};
+  if (change.mac !== undefined) attributes.address = Buffer.from(change.mac.replaceAll(':', ''), 'hex');
+  if (change.mtu !== undefined) attributes.mtu = change.mtu;
+  if (change.alias !== undefined) attributes.ifalias = change.alias;
+  const header: rt.Link = { index };
+  if (change.up) {
+    attributes.operstate = OPERSTATE_UP;
+    header.flags = { up: true };
+    header.change = { up: true };
+  }
+  await rtnetlink.request('RTM_SETLINK', subject, rt.MessageType.SETLINK, linkBody(header, attributes));
+}
+
+/** Resolves when it was gone already. */
+export async function deleteLink(rtnetlink: Rtnetlink, index: number, subject: string): Promise<void> {
+  try {
+    await rtnetlink.request('RTM_DELLINK', subject, rt.MessageType.DELLINK, linkBody({ index }, {}));
+  } catch (error) {
+    if (!isErrno(error, 'ENODEV')) throw error;
+  }
+}
+
+async function getLink(rtnetlink: Rtnetlink, subject: string, body: ReturnType<typeof bodyOf>): Promise<Link | null> {
+  try {
+    const [message] = await rtnetlink.request('RTM_GETLINK', subject, rt.MessageType.GETLINK, body);
+    return message === undefined ? null : parseLink(message);
+  } catch (error) {
+    if (isErrno(error, 'ENODEV')) return null;
+    throw error;
+  }
+}
+
+function linkBody(data: rt.Link, attrs: ifla.LinkAttrs): ReturnType<typeof bodyOf> {
+  const body = bodyOf();
+  rt.formatLinkMessage({ kind: 'link', data, attrs }, body);
+  return body;
+}
+
+function parseLink(message: NetlinkMessage): Link {
+  const attributes = attributesOf(message, HEADER_BYTES);
+  return {
+    index: numberOf(message.data.subarray(4, 8)) ?? 0,
+    ifname: textOf(attributes.get(IFLA_IFNAME)) ?? '',
+    alias: textOf(attributes.get(IFLA_IFALIAS)) ?? '',
+    mac: (attributes.get(IFLA_ADDRESS)?.toString('hex') ?? '').replace(/..(?!$)/g, '$&:'),
+    mtu: numberOf(attributes.get(IFLA_MTU)) ?? 0,
+    up: ((numberOf(message.data.subarray(8, 12)) ?? 0) & IFF_UP) !== 0,
+    carrier: attributes.get(IFLA_CARRIER)?.[0] === 1,
+  };
+}

@@ -1,0 +1,147 @@
+/** `weft doctor` tells the truth about the machine, as root and as nobody, and leaves nothing behind. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runDoctor } from '../../src/control/doctor.js';
+import type { Finding } from '../../src/control/doctor-finding.js';
+import { findOrphans } from '../../src/control/doctor-leftovers.js';
+import { checkDescriptors, checkKernelVersion, checkMemory, checkWsl } from '../../src/control/doctor-machine.js';
+import { links, needsRoot, run, Scratch, tapRequest } from './scratch.js';
+
+const PROGRAM = fileURLToPath(new URL('./doctor-program.js', import.meta.url));
+const NOBODY = 65534;
+const SEARCH_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+
+function byName(findings: Finding[]): Map<string, Finding> {
+  return new Map(findings.map((finding) => [finding.check, finding]));
+}
+
+describe('doctor: this machine', function () {
+  this.timeout(20_000);
+  let scratch: Scratch;
+  before(needsRoot);
+  beforeEach(() => {
+    scratch = new Scratch();
+  });
+  afterEach(() => scratch.close());
+
+  const doctor = () => runDoctor({ runDir: scratch.runDir, searchPath: SEARCH_PATH });
+
+  it('is fit for weft, and every finding that is not ok says what it costs and what to do', async () => {
+    const findings = await doctor();
+    assert.deepEqual(
+      findings.filter(({ status }) => status === 'fail'),
+      [],
+    );
+    assert.equal(byName(findings).size, findings.length, 'names are unique');
+    for (const check of ['kernel', 'node', 'rights', 'tun', 'namespaces', 'tap', 'multi-queue', 'packet-socket']) {
+      assert.equal(byName(findings).get(check)?.status, 'ok', check);
+    }
+    for (const finding of findings.filter(({ status }) => status !== 'ok')) {
+      assert.ok(finding.cost !== '' && finding.remedy !== '', JSON.stringify(finding));
+    }
+  });
+
+  it('reports each offload that a TAP is granted here', async () => {
+    const findings = byName(await doctor());
+    const place = await scratch.place();
+    const tap = await scratch.tap(place, tapRequest());
+    const bits = { 'offload-checksum': 1, 'offload-tso4': 2, 'offload-tso6': 4, 'offload-ecn': 8, 'offload-uso': 0x20 };
+    for (const [check, bit] of Object.entries(bits)) {
+      assert.equal(findings.get(check)?.status, (tap.accepts & bit) !== 0 ? 'ok' : 'warn', check);
+    }
+  });
+
+  it('is left as it was', async () => {
+    await doctor();
+    assert.deepEqual(
+      readdirSync('/run/netns').filter((name) => name.includes(`doctor-${process.pid}`)),
+      [],
+    );
+    assert.deepEqual(readdirSync(scratch.runDir), []);
+  });
+
+  it('as nobody: says what this user cannot do, and what could not be checked', () => {
+    const options = { encoding: 'utf8', uid: NOBODY, gid: NOBODY, cwd: '/' } as const;
+    const findings = byName(JSON.parse(execFileSync(process.execPath, [PROGRAM, scratch.runDir], options)));
+    assert.equal(findings.get('rights')?.status, 'fail');
+    assert.match(findings.get('rights')?.finding ?? '', /CAP_NET_ADMIN.*CAP_SYS_ADMIN missing/);
+    for (const check of ['kernel-features', 'markers', 'orphans']) {
+      assert.equal(findings.get(check)?.status, 'warn');
+      assert.match(findings.get(check)?.finding ?? '', /not checked/);
+    }
+    assert.equal(findings.get('tap'), undefined);
+  });
+
+  it('names interfaces whose daemon does not run, with a command that removes them, and no others', async () => {
+    const [left, running] = [await scratch.place(), await scratch.place()];
+    scratch.kernel.releaseTap(await scratch.kernel.createTap(left.namespace, tapRequest()));
+    await scratch.tap(running, tapRequest());
+    const mine = (await findOrphans()).filter(({ path }) => path.includes(`wk${process.pid}n`));
+    assert.deepEqual(mine, [{ instance: 'test', ifname: 'eth0', path: left.namespace.path }]);
+    const finding = byName(await doctor()).get('orphans');
+    assert.equal(finding?.status, 'warn');
+    const [, namespace, ifname] = /remove them: nsenter --net=(\S+) ip link del (\S+)$/.exec(finding.remedy) ?? [];
+    assert.ok(namespace && ifname);
+    run('nsenter', `--net=${left.namespace.path}`, 'ip', 'link', 'del', 'eth0');
+    assert.deepEqual(links(left.name), []);
+  });
+
+  it('names markers of namespaces that are gone, and removes none', async () => {
+    const directory = join(scratch.runDir, 'owned');
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'long-gone'), '{}');
+    const finding = byName(await doctor()).get('markers');
+    assert.equal(finding?.status, 'warn');
+    assert.match(finding.finding, /1 namespaces.*long-gone/);
+    assert.deepEqual(readdirSync(directory), ['long-gone']);
+  });
+
+  it('lacks a program that is not in the search path', async () => {
+    const findings = byName(await runDoctor({ runDir: scratch.runDir, searchPath: scratch.runDir }));
+    assert.equal(findings.get('tcpdump')?.status, 'warn');
+    assert.match(findings.get('tcpdump')?.remedy ?? '', /install tcpdump/);
+  });
+});
+
+describe('doctor: other machines', () => {
+  it('judges kernels by what they lack', () => {
+    const judged = [
+      '4.14.0',
+      '5.10.0-28-amd64',
+      '5.15.167.4-microsoft-standard-WSL2',
+      '6.1.0-25-amd64',
+      '6.6.1',
+      '7.0',
+    ].map((release) => checkKernelVersion(release));
+    assert.deepEqual(
+      judged.map(({ status }) => status),
+      ['fail', 'warn', 'warn', 'warn', 'ok', 'ok'],
+    );
+    assert.match(judged[1]?.cost ?? '', /epoll_pwait2.*mark.*UDP segmentation/);
+    assert.doesNotMatch(judged[3]?.cost ?? '', /epoll_pwait2/);
+  });
+
+  it('knows WSL', () => {
+    assert.deepEqual(checkWsl('6.1.0-25-amd64'), []);
+    assert.equal(checkWsl('5.15.167.4-microsoft-standard-WSL2')[0]?.status, 'warn');
+    assert.equal(checkWsl('4.4.0-19041-Microsoft')[0]?.status, 'fail');
+  });
+
+  it('counts the endpoints that the limit of open files admits', () => {
+    const limits = (hard: string) =>
+      `Limit  Soft Limit  Hard Limit  Units\nMax open files        1024             ${hard}           files\n`;
+    assert.equal(checkDescriptors(limits('1048576'), 1000).status, 'ok');
+    assert.equal(checkDescriptors(limits('unlimited'), 1000).status, 'ok');
+    const tight = checkDescriptors(limits('1024'), 1000);
+    assert.deepEqual([tight.status, tight.cost], ['warn', 'room for about 384 endpoints']);
+    assert.equal(checkDescriptors(limits('1024'), 300).status, 'ok');
+  });
+
+  it('looks at the memory that is available, not free', () => {
+    assert.equal(checkMemory('MemFree: 1000 kB\nMemAvailable:    1048576 kB\n').status, 'ok');
+    assert.equal(checkMemory('MemFree: 1048576 kB\nMemAvailable:    100000 kB\n').status, 'warn');
+  });
+});
