@@ -30,8 +30,8 @@ export interface WorkerData {
 
 function main(control: MessagePort, data: WorkerData): void {
   const slab = createSlab();
-  const frames = new FrameVector();
-  const queue = new TransmitQueue();
+  const frames = new FrameVector(slab);
+  const queue = new TransmitQueue(slab);
   const io = createNativeIo(slab, frames, queue, data.wakeFd);
   const macs = new MacTable(data.tables.macs, MAX_PORTS, MAX_NETWORKS, data.seed);
   const datapath = new Datapath({

@@ -43,6 +43,7 @@ const PORT_STRIDE = PORT_COLUMNS + DROP_COUNT;
 const DROPS_AT = TOTAL_COLUMNS;
 const PORTS_AT = DROPS_AT + DROP_COUNT;
 
+/** Memory for `Counters`, all zero. @coldPath once per daemon */
 export function createCounterMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer((PORTS_AT + MAX_PORTS * PORT_STRIDE) * 8);
 }

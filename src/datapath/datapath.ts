@@ -149,12 +149,17 @@ export class Datapath {
         rows += got;
         at = frames.start[rows - 1]! + frames.length[rows - 1]!;
       } else if (got < 0) {
-        this.faults.push(port, -got);
+        this.reportFault(port, -got);
       } else if ((entry & READY_ERROR) !== 0) {
-        this.faults.push(port, 0);
+        this.reportFault(port, 0);
       }
     }
     frames.count = rows;
+  }
+
+  /** @coldPath a port fails once, and is then taken out of service */
+  private reportFault(port: number, errno: number): void {
+    this.faults.push(port, errno);
   }
 
   private countArrivals(port: number, first: number, count: number): void {

@@ -75,7 +75,7 @@ export interface Program {
   captureSnaplen: number;
 }
 
-/** A program with no ports: what a worker runs until it gets its first. */
+/** A program with no ports: what a worker runs until it gets its first. @coldPath once per datapath */
 export function emptyProgram(): Program {
   return {
     version: 0,

@@ -12,7 +12,7 @@
  * Offsets are bytes in the slab. Invariant after parse: the 12 bytes in front of `start` hold the vnet header that the
  * gso and checksum columns describe, so a frame can be written to a port with vnet headers as it is.
  */
-import { BURST_FRAMES } from './slab.js';
+import { BURST_FRAMES, type Slab } from './slab.js';
 
 /** Not decided yet. */
 export const PENDING = 0;
@@ -27,8 +27,8 @@ export const COMPLETE = -1;
 
 export class FrameVector {
   count = 0;
-  readonly start = new Int32Array(BURST_FRAMES);
-  readonly length = new Int32Array(BURST_FRAMES);
+  readonly start: Int32Array;
+  readonly length: Int32Array;
   readonly ingressPort = new Int32Array(BURST_FRAMES);
   readonly destinationHigh = new Int32Array(BURST_FRAMES);
   readonly destinationLow = new Int32Array(BURST_FRAMES);
@@ -54,6 +54,11 @@ export class FrameVector {
   readonly egressPort = new Int32Array(BURST_FRAMES);
   readonly verdict = new Uint8Array(BURST_FRAMES);
   readonly reason = new Uint8Array(BURST_FRAMES);
+
+  constructor(slab: Slab) {
+    this.start = slab.takeColumn(BURST_FRAMES);
+    this.length = slab.takeColumn(BURST_FRAMES);
+  }
 }
 
 /** Ends the fate of a frame: dropped for `reason` (a code of drop-reasons.ts). */

@@ -24,6 +24,13 @@ import type { FrameVector } from './frame-vector.js';
 /** Headers longer than this on a super-frame are refused: L3 with extension headers and L4 with options. */
 export const MAX_SEGMENT_HEADER_BYTES = 1024;
 
+/**
+ * A super-frame that would become more than this is refused, so that one frame cannot keep the datapath busy for long. Linux
+ * stays below: it sends no TCP segments of less than 48 bytes with their options (net.ipv4.tcp_min_snd_mss), and at most 128
+ * datagrams at once (UDP_MAX_SEGMENTS).
+ */
+export const MAX_SEGMENTS = 2048;
+
 /** What one super-frame is cut into; filled by `planSegments`, one instance per datapath. */
 export class SegmentPlan {
   /** Header bytes from the L3 header up to the payload. */
@@ -58,6 +65,7 @@ export function planSegments(frames: FrameVector, i: number, view: DataView, pla
   plan.segmentBytes = frames.gsoSize[i]!;
   if (plan.headerBytes > MAX_SEGMENT_HEADER_BYTES || plan.payloadBytes <= 0) return false;
   plan.count = Math.ceil(plan.payloadBytes / plan.segmentBytes);
+  if (plan.count > MAX_SEGMENTS) return false;
   const partial = plan.isTcp ? tcp.checksum(view, l4At) : udp.checksum(view, l4At);
   const l4Bytes = end - l4At;
   plan.pseudoSum = checksum.fold(partial + (~l4Bytes & 0xffff));

@@ -1,15 +1,17 @@
 /**
  * The one piece of memory that frames live in: allocated once, bound to the native addon, reused every turn.
  *
- *   0                        ARRIVAL_BYTES            SLAB_BYTES
- *   +------------------------+------------------------+
- *   | arrivals, packed       | scratch: heads that    |
- *   | behind 128 B headroom  | differ from the frame  |
- *   +------------------------+------------------------+
+ *   0                        SCRATCH_AT               SLAB_BYTES        end of the buffer
+ *   +------------------------+------------------------+-----------------+
+ *   | arrivals, packed       | scratch: heads that    | columns that    |
+ *   | behind 128 B headroom  | differ from the frame  | the addon fills |
+ *   +------------------------+------------------------+-----------------+
  *
  * Arrivals: a receive stops at 256 frames or BURST_BYTES, whichever comes first (a small working set stays in the cache);
  * the region has room for one more super-frame, so that the last read always fits.
  * Scratch: vnet and protocol headers of segments and of re-tagged frames; payload is never copied.
+ * Columns: what the addon reads and writes by row lies in the same buffer, because the addon looks at each distinct buffer in
+ * each call (measured: 45-90 ns each; twelve of them cost more than forwarding a frame).
  */
 
 /** Frames of one burst. */
@@ -25,13 +27,30 @@ export const SCRATCH_AT = (ARRIVAL_BYTES + 63) & ~63;
 export const SCRATCH_BYTES = 128 * 1024;
 export const SLAB_BYTES = SCRATCH_AT + SCRATCH_BYTES;
 
-export interface Slab {
+/** Int32 values that columns may take. */
+const COLUMN_INTS = 16 * 1024;
+
+export class Slab {
   readonly buffer: ArrayBuffer;
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  private columnsAt = SLAB_BYTES;
+
+  constructor() {
+    this.buffer = new ArrayBuffer(SLAB_BYTES + COLUMN_INTS * 4);
+    this.bytes = new Uint8Array(this.buffer, 0, SLAB_BYTES);
+    this.view = new DataView(this.buffer, 0, SLAB_BYTES);
+  }
+
+  /** A column of its own in the memory of the slab. Throws a RangeError when there is no room (a bug). @coldPath */
+  takeColumn(rows: number): Int32Array {
+    const column = new Int32Array(this.buffer, this.columnsAt, rows);
+    this.columnsAt += rows * 4;
+    return column;
+  }
 }
 
+/** @coldPath once per datapath */
 export function createSlab(): Slab {
-  const buffer = new ArrayBuffer(SLAB_BYTES);
-  return { buffer, bytes: new Uint8Array(buffer), view: new DataView(buffer) };
+  return new Slab();
 }

@@ -17,7 +17,8 @@ export interface NativePortIo extends PortIo {
 
 /** `wakeFd`: eventfd with which the control thread ends a wait. Throws when the addon refuses the memory (a bug). */
 export function createNativeIo(slab: Slab, frames: FrameVector, queue: TransmitQueue, wakeFd: number): NativePortIo {
-  const ready = new Int32Array(READY_PORTS);
+  const ready = slab.takeColumn(READY_PORTS);
+  const noPeers = new Uint8Array(slab.buffer, 0, 0);
   const bound = native.bindBurst(slab.buffer, {
     rxStart: frames.start,
     rxLength: frames.length,
@@ -28,8 +29,8 @@ export function createNativeIo(slab: Slab, frames: FrameVector, queue: TransmitQ
     txBodyBytes: queue.bodyBytes,
     txResult: queue.result,
     ready,
-    rxPeer: new Uint8Array(0),
-    txPeer: new Uint8Array(0),
+    rxPeer: noPeers,
+    txPeer: noPeers,
   });
   if (bound < 0) throw new Error(`cannot bind burst memory: ${errorName(bound)}`);
   const waking = native.setWake(wakeFd);

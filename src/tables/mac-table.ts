@@ -3,20 +3,25 @@
  *
  * Theory. Buckets of chained entries over a fixed pool (load at most one), keyed by (network, VLAN, MAC) and hashed with a
  * seed, so that a sender cannot aim at one bucket. An entry is 32 bytes in memory that both threads see; operators list the
- * table without stopping the datapath. Every entry also hangs in the list of its port, oldest first, kept in private memory.
+ * table without stopping the datapath. Every learned entry also hangs in the list of its port, oldest first, kept in
+ * private memory.
  *
  *   buckets: head ──> entry ──> entry          port list: oldest <──> ... <──> newest
  *
  * Ageing. An entry that was not refreshed for the ageing time is treated as absent by `find` and reclaimed by `sweep`, a few
  * per turn. A refresh writes at most once a second per entry, so learning a busy station costs reads only.
  *
- * Full. A network has a limit and the pool has one. When either is reached, the port that learns gives up its own oldest
- * entry if it holds its fair share or more, otherwise the greediest port of the network does (lib/mac-learning.h of
- * Open vSwitch has the same idea): flooding with random source addresses only hurts the port that floods. Static entries
- * are never evicted, never age and never move.
+ * Full. A network has a limit and the pool has one. When either is reached, the port with most entries gives up its oldest
+ * (lib/mac-learning.h of Open vSwitch does the same): flooding with random source addresses only hurts the port that floods,
+ * and a port with many honest stations keeps them as long as another one has more. Static entries are never evicted, never
+ * age, never move, and count towards the pool only.
  *
- * Invariants: an entry in use is in exactly one bucket chain and one port list; `portEntries` and `networkEntries` count them;
- * word VERSION is odd while an entry is being rewritten, which is how readers of other threads notice a torn read.
+ * Who has most is remembered by network and looked up again when the port that learns has overtaken it, and every
+ * RECHECK_EVICTIONS evictions: a flooding port, which evicts its own entries, pays for no search.
+ *
+ * Invariants: an entry in use is in exactly one bucket chain, a learned one in exactly one port list; `portEntries` and
+ * `networkEntries` count the learned ones; word VERSION is odd while an entry is being rewritten, which is how readers of
+ * other threads notice a torn read.
  */
 import { mix3 } from '../lib/hash32.js';
 
@@ -38,6 +43,8 @@ const NONE = -1;
 /** `network` of an entry that is not in use. */
 const UNUSED = -1;
 const REFRESH_MS = 1000;
+/** A power of two. */
+const RECHECK_EVICTIONS = 256;
 
 export interface MacRow {
   network: number;
@@ -49,6 +56,7 @@ export interface MacRow {
   lastSeenMs: number;
 }
 
+/** Memory for a MacTable, which lists as empty until one takes it over. @coldPath once per daemon */
 export function createMacMemory(): SharedArrayBuffer {
   const memory = new SharedArrayBuffer(MAC_CAPACITY * STRIDE * 4);
   new Int32Array(memory).fill(UNUSED);
@@ -68,6 +76,9 @@ export class MacTable {
   private readonly newestOfPort: Int32Array;
   private readonly portEntries: Int32Array;
   private readonly networkEntries: Int32Array;
+  /** Port that had most entries when it was last looked up, by network; the last row is over all networks. */
+  private readonly greediest: Int32Array;
+  private readonly allNetworks: number;
   private readonly seed: number;
   private free: number;
   private sweepAt = 0;
@@ -79,6 +90,8 @@ export class MacTable {
     this.newestOfPort = new Int32Array(maxPorts).fill(NONE);
     this.portEntries = new Int32Array(maxPorts);
     this.networkEntries = new Int32Array(maxNetworks);
+    this.greediest = new Int32Array(maxNetworks + 1).fill(NONE);
+    this.allNetworks = maxNetworks;
     this.seed = seed | 0;
     this.free = 0;
     for (let entry = 0; entry < MAC_CAPACITY; entry++) {
@@ -104,7 +117,7 @@ export class MacTable {
     return NONE;
   }
 
-  /** The station was heard on `port`. `limit`: entries that its network may have; `members`: ports that share them. */
+  /** The station was heard on `port`. `limit`: learned entries that its network may have. */
   learn(
     network: number,
     vlan: number,
@@ -113,7 +126,6 @@ export class MacTable {
     port: number,
     now: number,
     limit: number,
-    members: number,
   ): void {
     const { entries } = this;
     const highVlan = (macHigh << 12) | vlan;
@@ -128,7 +140,7 @@ export class MacTable {
       }
       entry = entries[at + NEXT]!;
     }
-    if (!this.makeRoom(network, port, limit, members)) return;
+    if (!this.makeRoom(network, port, limit)) return;
     this.insert(bucket, network, highVlan, macLow, port, now, 0);
   }
 
@@ -138,12 +150,12 @@ export class MacTable {
     const bucket = mix3(macLow, highVlan, network, this.seed) & (BUCKETS - 1);
     const known = this.entryOf(bucket, network, highVlan, macLow);
     if (known !== NONE) this.remove(known);
-    if (this.free === NONE && !this.evictFrom(this.greediestPort())) return false;
+    if (this.free === NONE && !this.evictFrom(this.greediestPort(this.allNetworks, port))) return false;
     this.insert(bucket, network, highVlan, macLow, port, now, 1);
     return true;
   }
 
-  /** Forgets the stations behind a port; static ones too. */
+  /** Forgets the stations learned on a port. */
   removePort(port: number): void {
     let entry = this.oldestOfPort[port]!;
     while (entry !== NONE) {
@@ -185,6 +197,7 @@ export class MacTable {
     }
   }
 
+  /** Learned entries of a port. */
   entriesOfPort(port: number): number {
     return this.portEntries[port]!;
   }
@@ -222,9 +235,10 @@ export class MacTable {
     entries[at + NEXT] = this.buckets[bucket]!;
     Atomics.add(entries, at + VERSION, 1);
     this.buckets[bucket] = entry;
+    this.count++;
+    if (isStatic !== 0) return;
     this.link(entry, port);
     this.networkEntries[network]!++;
-    this.count++;
   }
 
   private remove(entry: number): void {
@@ -239,13 +253,15 @@ export class MacTable {
       while (entries[previous * STRIDE + NEXT] !== entry) previous = entries[previous * STRIDE + NEXT]!;
       entries[previous * STRIDE + NEXT] = entries[at + NEXT]!;
     }
-    this.unlink(entry, entries[at + PORT]!);
+    if (entries[at + STATIC] === 0) {
+      this.unlink(entry, entries[at + PORT]!);
+      this.networkEntries[network]!--;
+    }
     Atomics.add(entries, at + VERSION, 1);
     entries[at + NETWORK] = UNUSED;
     entries[at + NEXT] = this.free;
     Atomics.add(entries, at + VERSION, 1);
     this.free = entry;
-    this.networkEntries[network]!--;
     this.count--;
   }
 
@@ -267,41 +283,48 @@ export class MacTable {
   }
 
   /** True when there is room for one more entry of `port`, after an eviction if need be. */
-  private makeRoom(network: number, port: number, limit: number, members: number): boolean {
-    if (this.networkEntries[network]! < limit && this.free !== NONE) return true;
-    const share = Math.max(1, (Math.min(limit, MAC_CAPACITY) / Math.max(1, members)) | 0);
-    const victim = this.portEntries[port]! >= share ? port : this.greediestPortOf(network, port);
-    if (this.evictFrom(victim)) return true;
-    return this.free !== NONE && this.networkEntries[network]! < limit;
+  private makeRoom(network: number, port: number, limit: number): boolean {
+    if (this.networkEntries[network]! >= limit) {
+      // Only one goes, so that a limit that was lowered is reached in steps.
+      if (!this.evictFrom(this.greediestPort(network, port))) return false;
+      return this.networkEntries[network]! < limit;
+    }
+    return this.free !== NONE || this.evictFrom(this.greediestPort(this.allNetworks, port));
   }
 
-  /** Removes the oldest learned entry of a port. */
+  /** Removes the oldest entry of a port. */
   private evictFrom(port: number): boolean {
-    let entry = port === NONE ? NONE : this.oldestOfPort[port]!;
-    while (entry !== NONE && this.entries[entry * STRIDE + STATIC] !== 0) entry = this.newer[entry]!;
+    const entry = this.oldestOfPort[port]!;
     if (entry === NONE) return false;
     this.remove(entry);
     this.evictions++;
     return true;
   }
 
-  /** When the network is at its limit: its port with most entries. When the pool is: that of all networks. */
-  private greediestPortOf(network: number, fallback: number): number {
-    if (this.free === NONE) return this.greediestPort();
-    let greediest = fallback;
-    for (let port = 0; port < this.portEntries.length; port++) {
-      if (this.portEntries[port]! <= this.portEntries[greediest]!) continue;
-      if (this.entries[this.oldestOfPort[port]! * STRIDE + NETWORK] === network) greediest = port;
+  /** The port of a network (or of all) with most entries; `learner` when it has as many. */
+  private greediestPort(network: number, learner: number): number {
+    const guess = this.greediest[network]!;
+    const isDue = (this.evictions & (RECHECK_EVICTIONS - 1)) === 0;
+    if (
+      !isDue &&
+      guess !== NONE &&
+      this.holds(guess, network) &&
+      this.portEntries[guess]! >= this.portEntries[learner]!
+    ) {
+      return guess;
     }
+    let greediest = learner;
+    for (let port = 0; port < this.portEntries.length; port++) {
+      if (this.portEntries[port]! > this.portEntries[greediest]! && this.holds(port, network)) greediest = port;
+    }
+    this.greediest[network] = greediest;
     return greediest;
   }
 
-  private greediestPort(): number {
-    let greediest = 0;
-    for (let port = 1; port < this.portEntries.length; port++) {
-      if (this.portEntries[port]! > this.portEntries[greediest]!) greediest = port;
-    }
-    return greediest;
+  /** Whether a port has entries on a network (or on any). */
+  private holds(port: number, network: number): boolean {
+    const oldest = this.oldestOfPort[port]!;
+    return oldest !== NONE && (network === this.allNetworks || this.entries[oldest * STRIDE + NETWORK] === network);
   }
 
   private link(entry: number, port: number): void {
@@ -325,7 +348,10 @@ export class MacTable {
   }
 }
 
-/** Reads the whole table from any thread, while it is in use. An entry that is rewritten at this moment is left out. */
+/**
+ * Reads the whole table from any thread, while it is in use. An entry that is rewritten at this moment is left out.
+ * @coldPath asked for by people
+ */
 export function listMacs(memory: SharedArrayBuffer): MacRow[] {
   const entries = new Int32Array(memory);
   const rows: MacRow[] = [];

@@ -25,7 +25,8 @@ export class StormTable {
     const row = port * KINDS + kind;
     const depth = Math.max(8, limit / 10);
     const elapsed = (now - this.filledMs[row]!) | 0;
-    const tokens = Math.min(depth, this.tokens[row]! + (elapsed * limit) / 1000);
+    // Negative: silent for more than half of what the clock can tell (24 days), so the bucket is full.
+    const tokens = elapsed < 0 ? depth : Math.min(depth, this.tokens[row]! + (elapsed * limit) / 1000);
     this.filledMs[row] = now;
     if (tokens < 1) {
       this.tokens[row] = tokens;

@@ -67,6 +67,7 @@ export function writeNeedsChecksum(view: DataView, at: number, start: number, of
 
 /** Moves what counts from the start of the frame by `bytes` (a tag was inserted or removed in front of it). */
 export function shiftChecksumStart(view: DataView, at: number, bytes: number): void {
-  view.setUint16(at + 2, Math.max(0, view.getUint16(at + 2, true) + bytes), true);
+  const headerLength = view.getUint16(at + 2, true);
+  if (headerLength !== 0) view.setUint16(at + 2, Math.max(0, headerLength + bytes), true);
   view.setUint16(at + 6, view.getUint16(at + 6, true) + bytes, true);
 }

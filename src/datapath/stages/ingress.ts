@@ -11,7 +11,8 @@ import * as udp from '../../wire/udp.js';
 import * as vlan from '../../wire/vlan.js';
 import * as vnet from '../../wire/vnet-header.js';
 import { DROP } from '../drop-reasons.js';
-import { NETWORK_FILTER_CONTROL, type Program, TRUNK_WORDS, VLAN_ACCESS } from '../program.js';
+import { NETWORK_FILTER_CONTROL, type Program, VLAN_ACCESS } from '../program.js';
+import { carriesTagged } from '../vlan-membership.js';
 
 export function applyIngress(frames: FrameVector, view: DataView, program: Program): void {
   const { count, verdict, network, ingressPort, destinationHigh, destinationLow } = frames;
@@ -42,12 +43,6 @@ function vlanOfArrival(frames: FrameVector, i: number, view: DataView, program: 
   if (program.portVlanMode[port] === VLAN_ACCESS) return tag === 0 ? program.portVlan[port]! : -1;
   if (tag === 0) return program.portVlan[port]!;
   return carriesTagged(program, port, tag) ? tag : -1;
-}
-
-/** Whether a trunk port carries a VLAN with a tag. */
-export function carriesTagged(program: Program, port: number, id: number): boolean {
-  const set = program.portTrunk[port]!;
-  return set < 0 || ((program.trunkSets[set * TRUNK_WORDS + (id >>> 5)]! >>> (id & 31)) & 1) !== 0;
 }
 
 /** L3 bytes of the frame, or of the largest segment that it will be cut into. */

@@ -102,6 +102,7 @@ function isSegmentable(frames: FrameVector, i: number, view: DataView): boolean 
       if (frames.checksumOffset[i] !== tcp.CHECKSUM_OFFSET || room < tcp.HEADER_BYTES) return false;
       return tcp.headerBytes(view, l4At) >= tcp.HEADER_BYTES && tcp.headerBytes(view, l4At) <= room;
     case vnet.GSO_UDP:
+      if (frames.gsoEcn[i] !== 0) return false;
       return frames.checksumOffset[i] === udp.CHECKSUM_OFFSET && room >= udp.HEADER_BYTES;
     default:
       return false;

@@ -11,8 +11,8 @@ import type { MacTable } from '../../tables/mac-table.js';
 import { STORM_BROADCAST, STORM_MULTICAST, STORM_UNKNOWN, type StormTable } from '../../tables/storm-table.js';
 import * as ethernet from '../../wire/ethernet.js';
 import { DROP } from '../drop-reasons.js';
-import { PORT_ISOLATED, type Program, VLAN_ACCESS } from '../program.js';
-import { carriesTagged } from './ingress.js';
+import { PORT_ISOLATED, type Program } from '../program.js';
+import { carries } from '../vlan-membership.js';
 
 export function switchFrames(
   frames: FrameVector,
@@ -22,7 +22,7 @@ export function switchFrames(
   now: number,
 ): void {
   const { count, verdict, network, vlan, ingressPort, sourceHigh, sourceLow } = frames;
-  const { networkMacLimit, memberCount } = program;
+  const { networkMacLimit } = program;
   let before = -1;
   for (let i = 0; i < count; i++) {
     if (verdict[i] !== PENDING) continue;
@@ -32,7 +32,7 @@ export function switchFrames(
     }
     const owner = network[i]!;
     const limit = networkMacLimit[owner]!;
-    macs.learn(owner, vlan[i]!, sourceHigh[i]!, sourceLow[i]!, ingressPort[i]!, now, limit, memberCount[owner]!);
+    macs.learn(owner, vlan[i]!, sourceHigh[i]!, sourceLow[i]!, ingressPort[i]!, now, limit);
     decide(frames, i, program, macs, storms, now);
     before = verdict[i] === FORWARDED && frames.egressPort[i] !== FLOOD ? i : -1;
   }
@@ -87,11 +87,4 @@ function decide(
   } else {
     forward(frames, i, target);
   }
-}
-
-/** Whether a port has frames of a VLAN of its network (0 = the untagged domain), tagged or not. */
-export function carries(program: Program, port: number, domain: number): boolean {
-  if (domain === program.portVlan[port]) return true;
-  if (domain === 0 || program.portVlanMode[port] === VLAN_ACCESS) return false;
-  return carriesTagged(program, port, domain);
 }

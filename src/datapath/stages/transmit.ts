@@ -38,7 +38,7 @@ import {
   PORT_ISOLATED,
   type Program,
 } from '../program.js';
-import { carries } from './switch.js';
+import { carries } from '../vlan-membership.js';
 
 /** Two MAC addresses: what stands in front of a tag. */
 const ADDRESSES_BYTES = 12;
@@ -52,8 +52,16 @@ const POP = 2;
 /** A priority tag gets the VLAN id of its domain. */
 const RETAG = 3;
 
+/** No row of the burst. */
+const NONE = -1;
+
 export class Transmitter {
   private scratchAt = SCRATCH_AT;
+  /**
+   * Frame that was queued last with a checksum to finish. Such rows say so in a header of their own, or to the capture, and
+   * share the bytes of the frame: they have to leave before its checksum is completed in place.
+   */
+  private unfinishedFrame = NONE;
   private program: Program = emptyProgram();
   private readonly plan = new SegmentPlan();
   private readonly frames: FrameVector;
@@ -109,7 +117,8 @@ export class Transmitter {
     const overhead = program.portHeaderBytes[port]!;
     const form = this.tagForm(i, port, program);
     if (frames.gsoType[i] !== vnet.GSO_NONE) {
-      if ((accepts & gsoBit(frames, i)) === 0) {
+      const needed = gsoBits(frames, i);
+      if ((accepts & needed) !== needed) {
         this.departSegments(i, port, overhead, form);
         return;
       }
@@ -210,9 +219,10 @@ export class Transmitter {
     }
   }
 
-  /** Finishes the checksum of row `i` where it lies: it is then complete for every departure. */
+  /** Finishes the checksum of row `i` where it lies: it is then complete for every departure that is queued from now on. */
   private completeChecksum(i: number): void {
     const { frames } = this;
+    if (this.unfinishedFrame === i) this.flush();
     const { view } = this.slab;
     const at = frames.start[i]! + frames.checksumStart[i]!;
     const field = at + frames.checksumOffset[i]!;
@@ -248,6 +258,7 @@ export class Transmitter {
     queue.headBytes[row] = headBytes;
     queue.bodyAt[row] = bodyAt;
     queue.bodyBytes[row] = bodyBytes;
+    if (checksumStart !== COMPLETE) this.unfinishedFrame = i;
     if (this.program.captureSnaplen === 0) return;
     queue.checksumStart[row] = checksumStart;
     queue.checksumOffset[row] = this.frames.checksumOffset[i]!;
@@ -285,6 +296,7 @@ export class Transmitter {
     this.bump(TOTAL.sent, sent);
     queue.count = 0;
     this.scratchAt = SCRATCH_AT;
+    this.unfinishedFrame = NONE;
   }
 
   /** Shows the rows just written to the tap. */
@@ -325,14 +337,14 @@ export class Transmitter {
   }
 }
 
-/** Bits of `portAccepts` of which one must be set to take the super-frame whole. */
-function gsoBit(frames: FrameVector, i: number): number {
-  if (frames.gsoEcn[i] !== 0) return ACCEPTS_TSO_ECN;
+/** Bits of `portAccepts` that must be set to take the super-frame whole. */
+function gsoBits(frames: FrameVector, i: number): number {
+  const ecn = frames.gsoEcn[i] !== 0 ? ACCEPTS_TSO_ECN : 0;
   switch (frames.gsoType[i]) {
     case vnet.GSO_TCP4:
-      return ACCEPTS_TSO4;
+      return ACCEPTS_TSO4 | ecn;
     case vnet.GSO_TCP6:
-      return ACCEPTS_TSO6;
+      return ACCEPTS_TSO6 | ecn;
     default:
       return ACCEPTS_USO;
   }

@@ -1,0 +1,101 @@
+// What the kernel answers when it does not take or give frames: every errno has a reason, nothing stops, nothing is lost
+// from the books.
+import { strict as assert } from 'node:assert';
+import { constants } from 'node:os';
+import type { DropName } from '../../src/datapath/drop-reasons.js';
+import { BROADCAST } from '../support/frame-builders.js';
+import { createLab } from '../support/lab.js';
+import { CACHE, DB, message, WEB } from './stations.js';
+
+const { errno } = constants;
+/** Linux, "File descriptor in bad state": Node's table lacks it. */
+const EBADFD = 77;
+
+const REASONS: Record<string, [number, DropName]> = {
+  EIO: [errno.EIO, 'port-down'],
+  ENETDOWN: [errno.ENETDOWN, 'port-down'],
+  ENXIO: [errno.ENXIO, 'port-gone'],
+  EBADF: [errno.EBADF, 'port-gone'],
+  ENODEV: [errno.ENODEV, 'port-gone'],
+  EBADFD: [EBADFD, 'port-gone'],
+  EAGAIN: [errno.EAGAIN, 'queue-full'],
+  ENOMEM: [errno.ENOMEM, 'queue-full'],
+  ENOBUFS: [errno.ENOBUFS, 'queue-full'],
+  EINVAL: [errno.EINVAL, 'refused'],
+  EMSGSIZE: [errno.EMSGSIZE, 'refused'],
+  EPERM: [errno.EPERM, 'refused'],
+};
+
+describe('failures: transmit', () => {
+  for (const [name, [code, reason]] of Object.entries(REASONS)) {
+    it(`counts ${name} as ${reason}`, () => {
+      const lab = createLab({ ports: ['web', 'db'] });
+      lab.io.port(lab.index('db')).transmitErrno = code;
+      lab.send('web', message(WEB, DB, 'x'));
+      lab.expect({}, { [reason]: 1 });
+      assert.equal(lab.total('forwarded'), 1, 'the frame was forwarded, its departure was lost');
+      assert.equal(lab.total('transmitDropped'), 1);
+    });
+  }
+
+  it('at one port does not keep a flood from the others', () => {
+    const lab = createLab({ ports: ['web', 'a', 'b', 'c'] });
+    lab.io.port(lab.index('b')).transmitErrno = errno.EIO;
+    const hello = message(WEB, BROADCAST, 'x');
+    lab.send('web', hello, hello);
+    lab.expect({ a: [hello, hello], c: [hello, hello] }, { 'port-down': 2 });
+  });
+
+  it('ends when the port takes frames again', () => {
+    const lab = createLab({ ports: ['web', 'db'] });
+    const port = lab.io.port(lab.index('db'));
+    port.transmitErrno = errno.EIO;
+    lab.send('web', message(WEB, DB, 'lost'));
+    lab.expect({}, { 'port-down': 1 });
+    port.transmitErrno = 0;
+    const next = message(WEB, DB, 'arrives');
+    lab.send('web', next);
+    lab.expect({ db: [next] });
+  });
+});
+
+describe('failures: receive', () => {
+  it('of one port is reported, and the others are served', () => {
+    const lab = createLab({ ports: ['web', 'db', 'broken'] });
+    lab.io.port(lab.index('broken')).receiveErrno = EBADFD;
+    const hello = message(WEB, BROADCAST, 'x');
+    lab.queue('web', hello);
+    lab.datapath.turn(0);
+    assert.deepEqual(lab.datapath.faults.splice(0), [lab.index('broken'), EBADFD]);
+    lab.io.port(lab.index('broken')).receiveErrno = 0;
+    lab.expect({ db: [hello], broken: [hello] });
+  });
+
+  it('is reported for a port that hung up, once all that it had is read', () => {
+    const lab = createLab({ ports: ['web', 'db'] });
+    const web = lab.io.port(lab.index('web'));
+    web.hasHungUp = true;
+    const hello = message(WEB, BROADCAST, 'last words');
+    lab.queue('web', hello);
+    lab.datapath.turn(0);
+    assert.deepEqual(lab.datapath.faults, []);
+    lab.datapath.turn(0);
+    assert.deepEqual(lab.datapath.faults.splice(0), [lab.index('web'), 0]);
+    web.hasHungUp = false;
+    lab.expect({ db: [hello] });
+  });
+
+  it('is not the wake-up of the control thread, which costs no frame', () => {
+    const lab = createLab({ ports: ['web', 'db'] });
+    const hello = message(CACHE, BROADCAST, 'x');
+    lab.io.ring();
+    lab.queue('web', hello);
+    assert.equal(lab.datapath.isWoken, false);
+    lab.datapath.turn(0);
+    assert.equal(lab.datapath.isWoken, true);
+    lab.datapath.isWoken = false;
+    lab.run();
+    assert.equal(lab.datapath.isWoken, false);
+    lab.expect({ db: [hello] });
+  });
+});

@@ -1,0 +1,149 @@
+/**
+ * A controller over a fake kernel and a fake datapath, with a real state directory: everything of the control thread but
+ * the machine. `restart` and `crash` give the next daemon on the same machine and the same directory.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createController, type ManagedController } from '../../src/control/engine.js';
+import { openStore, type Store } from '../../src/control/store.js';
+import { FakeCaptures } from './fake-captures.js';
+import { FakeDatapath } from './fake-datapath.js';
+import { FakeKernel } from './fake-kernel.js';
+import { FakeMachine } from './fake-machine.js';
+
+export interface LogLine {
+  level: 'info' | 'warn' | 'error';
+  message: string;
+  details: object;
+}
+
+export class ControlLab {
+  readonly machine: FakeMachine;
+  readonly directory: string;
+  readonly kernel: FakeKernel;
+  readonly datapath = new FakeDatapath();
+  readonly captures = new FakeCaptures();
+  readonly log: LogLine[] = [];
+  controller!: ManagedController;
+  store!: Store;
+  /** Saves fail with this message until it is null again. */
+  saveFailure: string | null = null;
+  saveCount = 0;
+
+  constructor(machine: FakeMachine, directory: string) {
+    this.machine = machine;
+    this.directory = directory;
+    this.kernel = new FakeKernel(machine);
+    this.kernel.isPolled = (fd) => [...this.datapath.attached.values()].includes(fd);
+  }
+
+  async start(): Promise<this> {
+    const clock = { now: () => Date.now() };
+    this.store = await openStore({ directory: this.directory, clock });
+    const { store } = this;
+    const failingStore: Store = {
+      state: store.state,
+      captures: store.captures,
+      warnings: store.warnings,
+      save: async (captures) => {
+        this.saveCount++;
+        if (this.saveFailure !== null) throw new Error(this.saveFailure);
+        await store.save(captures);
+      },
+      close: () => store.close(),
+    };
+    const write = (level: LogLine['level']) => (details: object, message: string) =>
+      void this.log.push({ level, message, details });
+    const log = { info: write('info'), warn: write('warn'), error: write('error') };
+    const about = {
+      version: '0.0.0',
+      pid: process.pid,
+      startedAt: Date.now(),
+      socket: '/dev/null',
+      stateDir: this.directory,
+      runDir: this.directory,
+      residentBytes: () => 1,
+    };
+    const { kernel, datapath, captures } = this;
+    this.controller = await createController({ kernel, datapath, captures, store: failingStore, clock, log, about });
+    return this;
+  }
+
+  /** Orderly end, and the next daemon. */
+  async restart(): Promise<ControlLab> {
+    await this.controller.close();
+    this.check();
+    assert.deepEqual(this.kernel.openDescriptors, ['host namespace'], 'descriptors left open by an orderly end');
+    return new ControlLab(this.machine, this.directory).start();
+  }
+
+  /** The process dies with everything it had open, and the next daemon starts. */
+  async crash(): Promise<ControlLab> {
+    this.kernel.die();
+    await this.store.close();
+    return new ControlLab(this.machine, this.directory).start();
+  }
+
+  /** Everything that a change could leave behind, to compare before and after. Aliases are left out: they count up. */
+  snapshot(): unknown {
+    const spaces = [['host', this.machine.host] as const, ...this.machine.namespaces];
+    const interfaces = spaces.flatMap(([path, namespace]) =>
+      [...namespace.interfaces.values()].map(({ ifname, mac, mtu, addresses, routes, openFd }) => {
+        return { path, ifname, mac, mtu, addresses, routes, isOpen: openFd !== null };
+      }),
+    );
+    return {
+      namespaces: [...this.machine.namespaces.keys()].sort(),
+      interfaces: interfaces.sort((a, b) => (`${a.path} ${a.ifname}` < `${b.path} ${b.ifname}` ? -1 : 1)),
+      markers: [...this.machine.markers].sort(),
+      descriptors: this.kernel.openDescriptors,
+      watches: this.kernel.watchCount,
+      ports: [...this.datapath.attached.keys()].sort(),
+      members: [...this.datapath.program.portNetwork].filter((network) => network >= 0).length,
+      networks: this.controller.listNetworks().map(({ id: _, ...view }) => view),
+      compartments: this.controller.listCompartments().map(({ id: _, ...view }) => view),
+      endpoints: this.controller.listEndpoints().map(({ id: _, port: __, ...view }) => view),
+    };
+  }
+
+  /** What must be true at every moment when nothing is under way. */
+  check(): void {
+    assert.deepEqual([...this.kernel.faults, ...this.datapath.faults], []);
+    if (this.datapath.isStopped) return;
+    const { program, attached } = this.datapath;
+    const rows = new Set<number>();
+    for (const view of this.controller.listEndpoints()) {
+      assert.equal(
+        view.state === 'attached',
+        view.port !== null,
+        `${view.name} has a port exactly when it is attached`,
+      );
+      if (view.port === null) continue;
+      rows.add(view.port);
+      assert.ok(attached.has(view.port), `port of ${view.name} is polled`);
+      assert.ok((program.portNetwork[view.port] ?? -1) >= 0, `port of ${view.name} is in the program`);
+    }
+    const hosts = this.controller.listNetworks().filter(({ hostInterface }) => hostInterface !== null).length;
+    assert.equal(attached.size, rows.size + hosts, 'nothing else is polled');
+    const used = [...program.portNetwork].filter((network) => network >= 0).length;
+    assert.equal(used, attached.size, 'nothing else is in the program');
+    assert.equal(program.members.length, used);
+  }
+
+  async close(): Promise<void> {
+    await this.controller.close();
+    this.check();
+  }
+}
+
+/** A directory that is removed when the test is over; call it in `beforeEach` and pass it the cleaner of `afterEach`. */
+export async function makeStateDirectory(): Promise<{ directory: string; remove: () => Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), `weft-control-${process.pid}-`));
+  return { directory, remove: () => rm(directory, { recursive: true, force: true }) };
+}
+
+export async function startLab(directory: string, machine = new FakeMachine()): Promise<ControlLab> {
+  return new ControlLab(machine, directory).start();
+}

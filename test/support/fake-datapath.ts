@@ -1,0 +1,93 @@
+/** A `DatapathHost` without a worker: remembers what it was told, fails where a test tells it to, notices misuse. */
+import type { DatapathHost } from '../../src/control/datapath-host.js';
+import { createCounterMemory } from '../../src/datapath/counters.js';
+import { emptyProgram, type Program } from '../../src/datapath/program.js';
+import { createMacMemory } from '../../src/tables/mac-table.js';
+
+export class FakeDatapath implements DatapathHost {
+  readonly tables = {
+    counters: createCounterMemory(),
+    macs: createMacMemory(),
+    capture: new SharedArrayBuffer(8),
+  };
+  readonly state = 'running';
+  appliedVersion = 0;
+  program: Program = emptyProgram();
+  /** File descriptor by port. */
+  readonly attached = new Map<number, number>();
+  readonly flushed: number[] = [];
+  /** Mistakes of the code under test. */
+  readonly faults: string[] = [];
+  publishCount = 0;
+  isStopped = false;
+  private callsUntilFailure = Number.POSITIVE_INFINITY;
+  private faultListener: (port: number, errno: number) => void = () => {};
+  private restartListener: (reason: string) => void = () => {};
+
+  /** The n-th request from now on is refused; 1 is the next one. */
+  failAt(n: number): void {
+    this.callsUntilFailure = n;
+  }
+
+  /** Whether the failure of `failAt` has happened. */
+  get hasFailed(): boolean {
+    return this.callsUntilFailure <= 0;
+  }
+
+  stopFailing(): void {
+    this.callsUntilFailure = Number.POSITIVE_INFINITY;
+  }
+
+  async attachPort(port: number, fd: number): Promise<void> {
+    await this.call();
+    if (this.attached.has(port)) this.faults.push(`port ${port} attached twice`);
+    this.attached.set(port, fd);
+  }
+
+  /** Never refused: a worker that does not know the port does not poll it. */
+  async detachPort(port: number): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.attached.delete(port);
+  }
+
+  async publish(program: Program): Promise<void> {
+    this.publishCount++;
+    await this.call();
+    if (program.version <= this.appliedVersion) this.faults.push(`program ${program.version} is older than the last`);
+    this.program = program;
+    this.appliedVersion = program.version;
+  }
+
+  async flushMacs(network: number): Promise<void> {
+    await this.call();
+    this.flushed.push(network);
+  }
+
+  onFault(listener: (port: number, errno: number) => void): void {
+    this.faultListener = listener;
+  }
+
+  onRestart(listener: (reason: string) => void): void {
+    this.restartListener = listener;
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.attached.clear();
+  }
+
+  /** As the worker does: the port is out of service by the time that anybody hears of it. */
+  reportFault(port: number, errno: number): void {
+    this.attached.delete(port);
+    this.faultListener(port, errno);
+  }
+
+  reportRestart(reason: string): void {
+    this.restartListener(reason);
+  }
+
+  private async call(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (--this.callsUntilFailure === 0) throw new Error('the datapath refuses, as the test wants it');
+  }
+}
