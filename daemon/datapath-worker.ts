@@ -2,9 +2,8 @@
  * The datapath worker: builds the datapath over the kernel and runs turns until it is told to stop. Nothing else runs in
  * this thread: no timer, no promise, no log.
  *
- * How long a turn may sleep: not at all while frames come in and for a moment afterwards (the next one is usually near, and
- * going to sleep and being woken costs tens of microseconds), else until the control thread rings or MAX_SLEEP_MICROS pass
- * (ageing goes on, and terminate() cannot interrupt a longer native wait).
+ * A turn sleeps until a port has frames or the control thread rings, at most MAX_SLEEP_MICROS (ageing goes on, and terminate()
+ * cannot interrupt a longer native wait). While frames come in the wait returns at once.
  *
  * An exception in here is a bug: it ends the worker, and the control thread starts another with the same ports and program.
  */
@@ -46,10 +45,8 @@ function main(control: MessagePort, data: WorkerData): void {
     wallMs: createWallClock(),
   });
   post(control, { kind: 'ready' });
-  let sleepMicros = MAX_SLEEP_MICROS;
   for (;;) {
-    const arrivals = datapath.turn(sleepMicros);
-    sleepMicros = arrivals > 0 ? 0 : MAX_SLEEP_MICROS;
+    datapath.turn(MAX_SLEEP_MICROS);
     if (datapath.faults.length > 0) reportFaults(control, io, datapath);
     if (datapath.isWoken) {
       datapath.isWoken = false;
@@ -84,9 +81,11 @@ function obey(control: MessagePort, io: NativePortIo, datapath: Datapath, macs: 
     switch (message.kind) {
       case 'attach':
         errno = -io.attach(message.port, message.fd, message.portKind, message.headerBytes);
+        datapath.portsChanged();
         break;
       case 'detach':
         errno = -io.detach(message.port);
+        datapath.portsChanged();
         break;
       case 'program':
         datapath.adopt(message.program);

@@ -36,9 +36,12 @@ const MIN_QUOTA_FRAMES = 8;
 const MIN_QUOTA_BYTES = 64 * 1024;
 /** Room that one more read needs behind the bytes of the burst. */
 const READ_ROOM_BYTES = HEADROOM_BYTES + 32 + MAX_FRAME_BYTES;
-/** MAC entries looked at per turn for ageing: 131072 entries in under a minute even when only idle turns (10/s) do it. */
-const SWEEP_STEPS_BUSY = 4;
-const SWEEP_STEPS_IDLE = 2048;
+/**
+ * MAC entries looked at for ageing per millisecond that has passed: the whole table in 45 s. By time, not by turn: a look at
+ * many entries between two frames of a conversation would cost more than forwarding them.
+ */
+const SWEEP_STEPS_PER_MS = 3;
+const MAX_SWEEP_STEPS = 1024;
 
 export interface DatapathParts {
   slab: Slab;
@@ -72,6 +75,7 @@ export class Datapath {
   private readonly wallMs: () => number;
   private readyCount = 0;
   private readyCursor = 0;
+  private sweptMs = 0;
 
   constructor(parts: DatapathParts) {
     this.slab = parts.slab;
@@ -124,6 +128,14 @@ export class Datapath {
       this.macs.insertStatic(rows[at]!, rows[at + 1]!, rows[at + 2]!, rows[at + 3]!, rows[at + 4]!, now);
     }
     this.program = next;
+  }
+
+  /**
+   * Forgets which ports were ready. To be called after a port was attached or detached: what the last wait said of its row
+   * may be about another descriptor, and a hang-up of the old one must not end the new one. The next wait tells anew.
+   */
+  portsChanged(): void {
+    this.readyCursor = this.readyCount;
   }
 
   /** Fills the burst from the ports that are ready, each with its part. */
@@ -194,12 +206,20 @@ export class Datapath {
     values[totalAt(TOTAL.forwarded)]! += forwarded;
     values[totalAt(TOTAL.dropped)]! += count - forwarded;
     if (count === 0) values[totalAt(TOTAL.idleTurns)]!++;
-    this.macs.sweep(count === 0 ? SWEEP_STEPS_IDLE : SWEEP_STEPS_BUSY, now, this.program.networkAgeingMs);
+    this.sweep(now);
     values[totalAt(TOTAL.macs)] = this.macs.count;
     values[totalAt(TOTAL.macMoves)] = this.macs.moves;
     values[totalAt(TOTAL.macEvictions)] = this.macs.evictions;
     values[totalAt(TOTAL.nowMs)] = now;
     if (this.program.captureSnaplen > 0 && count > 0) this.capture();
+  }
+
+  private sweep(now: number): void {
+    const elapsedMs = (now - this.sweptMs) | 0;
+    if (elapsedMs === 0) return;
+    this.sweptMs = now;
+    const steps = elapsedMs < 0 ? MAX_SWEEP_STEPS : Math.min(MAX_SWEEP_STEPS, elapsedMs * SWEEP_STEPS_PER_MS);
+    this.macs.sweep(steps, now, this.program.networkAgeingMs);
   }
 
   private stampTap(): void {
