@@ -1,0 +1,38 @@
+/**
+ * What the controller needs of the part that runs captures (capture-manager.ts): start, stop and list them, and which
+ * ports the datapath has to copy frames of. Not part of the control API: that is controller.ts.
+ */
+import type { CaptureRequest, CaptureStream, CaptureView } from './controller.js';
+
+export interface CaptureService {
+  list(): CaptureView[];
+  /** null when there is none of that name. */
+  find(name: string): CaptureView | null;
+  /** Writes to `request.file`. Rejects with a `RequestError`. */
+  start(request: CaptureRequest): Promise<CaptureView>;
+  /** Hands the bytes to the caller. Rejects with a `RequestError`. */
+  stream(request: CaptureRequest): Promise<CaptureStream>;
+  /** Ends it and forgets it; resolves with its last state when its file is complete. */
+  stop(name: string): Promise<CaptureView>;
+  /** Bytes to copy of each frame, the most that any running capture wants; 0 when none runs. */
+  snaplen(): number;
+  /** CAPTURE_* bits (datapath/program.ts) for a port. `endpoint` is null for the host vNIC of the network. */
+  flagsOf(endpoint: string | null, network: string): number;
+  /** Which port is whose, called whenever that changes, so that a capture can name its interfaces. */
+  setPorts(ports: readonly CapturePort[]): void;
+  /** Called when `snaplen` or `flagsOf` may answer differently: the controller publishes a new program. */
+  onChange(listener: () => void): void;
+  /** Called when a capture ended, by itself or on request. */
+  onEnd(listener: (view: CaptureView) => void): void;
+  /** Ends every capture. */
+  close(): Promise<void>;
+}
+
+export interface CapturePort {
+  port: number;
+  /** null for the host vNIC. */
+  endpoint: string | null;
+  network: string;
+  ifname: string;
+  mac: string;
+}
