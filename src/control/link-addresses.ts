@@ -4,9 +4,10 @@
  * Addresses that weft adds carry its mark (IFA_PROTO, Linux 5.18), so that one that weft set earlier and wants no more
  * is told from one that somebody added by hand, which stays. An older kernel drops the mark, and then none is removed.
  */
-import { FlagsNew, rt } from 'netlink';
+import type * as netlink from 'netlink';
 import { AF_INET, broadcastOf, formatPrefix, type IpPrefix, parsePrefix } from './ip-prefix.js';
 import { isErrno } from './kernel-error.js';
+import { FlagsNew, rt } from './netlink-package.js';
 import { attributesOf, bodyOf, numberOf, type Rtnetlink } from './rtnetlink.js';
 
 /** Origin of addresses and routes that weft made, in IFA_PROTO and rtm_protocol; not taken in iproute2's tables. */
@@ -80,8 +81,8 @@ export async function repairAddresses(rtnetlink: Rtnetlink, index: number, wante
 }
 
 function addressBody(index: number, prefix: IpPrefix): ReturnType<typeof bodyOf> {
-  const data: rt.Address = { family: prefix.family, prefixlen: prefix.length, index };
-  const attrs: rt.AddressAttrs = { local: prefix.bytes, address: prefix.bytes };
+  const data: netlink.rt.Address = { family: prefix.family, prefixlen: prefix.length, index };
+  const attrs: netlink.rt.AddressAttrs = { local: prefix.bytes, address: prefix.bytes };
   const broadcast = broadcastOf(prefix);
   if (broadcast !== null) attrs.broadcast = broadcast;
   if (prefix.family !== AF_INET) attrs.flags = { nodad: true };

@@ -4,11 +4,12 @@
  * Routes that weft adds carry its protocol number, so that one that weft set earlier and wants no more is told from one
  * that somebody added by hand, which stays.
  */
-import { FlagsNew, type NetlinkMessage, rt } from 'netlink';
+import type * as netlink from 'netlink';
 import { AF_INET, AF_INET6, formatIp, formatPrefix, type IpPrefix, networkOf, parsePrefix } from './ip-prefix.js';
 import type { RouteRequest } from './kernel.js';
 import { isErrno } from './kernel-error.js';
 import { WEFT_PROTOCOL } from './link-addresses.js';
+import { FlagsNew, rt } from './netlink-package.js';
 import { type Attributes, attributesOf, bodyOf, numberOf, type Rtnetlink } from './rtnetlink.js';
 
 // RTA_* of linux/rtnetlink.h.
@@ -100,7 +101,7 @@ function subjectOf(route: RouteRequest): string {
 
 function routeBody(index: number, route: RouteRequest): ReturnType<typeof bodyOf> {
   const destination: IpPrefix = networkOf(parsePrefix(route.destination));
-  const data: rt.Route = {
+  const data: netlink.rt.Route = {
     family: destination.family,
     dstLen: destination.length,
     table: MAIN_TABLE,
@@ -108,7 +109,7 @@ function routeBody(index: number, route: RouteRequest): ReturnType<typeof bodyOf
     scope: route.gateway === null ? 'LINK' : 'UNIVERSE',
     type: 'UNICAST',
   };
-  const attrs: rt.RouteAttrs = { oif: index };
+  const attrs: netlink.rt.RouteAttrs = { oif: index };
   if (destination.length > 0) attrs.dst = destination.bytes;
   if (route.gateway !== null) attrs.gateway = parsePrefix(route.gateway).bytes;
   if (route.metric > 0) attrs.priority = route.metric;
@@ -118,7 +119,7 @@ function routeBody(index: number, route: RouteRequest): ReturnType<typeof bodyOf
 }
 
 /** null for what is no unicast route of the main table. */
-function parseRoute(message: NetlinkMessage): Route | null {
+function parseRoute(message: netlink.NetlinkMessage): Route | null {
   const [family = 0, length = 0, , , shortTable = 0, protocol = 0, , type = 0] = message.data;
   const attributes = attributesOf(message, HEADER_BYTES);
   const table = numberOf(attributes.get(RTA_TABLE)) ?? shortTable;

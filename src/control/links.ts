@@ -4,8 +4,9 @@
  * Only the few attributes that weft needs are read, so that an exotic interface next to them cannot make a listing
  * fail.
  */
-import { type ifla, type NetlinkMessage, rt } from 'netlink';
+import type * as netlink from 'netlink';
 import { isErrno } from './kernel-error.js';
+import { rt } from './netlink-package.js';
 import { attributesOf, bodyOf, numberOf, type Rtnetlink, textOf } from './rtnetlink.js';
 
 // IFLA_* of linux/if_link.h.
@@ -68,11 +69,11 @@ export async function findLinkByAlias(rtnetlink: Rtnetlink, alias: string, ifnam
 
 /** One request for all changes. `subject` is for the message of the error. */
 export async function setLink(rtnetlink: Rtnetlink, index: number, subject: string, change: LinkChange): Promise<void> {
-  const attributes: ifla.LinkAttrs = {};
+  const attributes: netlink.ifla.LinkAttrs = {};
   if (change.mac !== undefined) attributes.address = Buffer.from(change.mac.replaceAll(':', ''), 'hex');
   if (change.mtu !== undefined) attributes.mtu = change.mtu;
   if (change.alias !== undefined) attributes.ifalias = change.alias;
-  const header: rt.Link = { index };
+  const header: netlink.rt.Link = { index };
   if (change.up) {
     attributes.operstate = OPERSTATE_UP;
     header.flags = { up: true };
@@ -100,13 +101,13 @@ async function getLink(rtnetlink: Rtnetlink, subject: string, body: ReturnType<t
   }
 }
 
-function linkBody(data: rt.Link, attrs: ifla.LinkAttrs): ReturnType<typeof bodyOf> {
+function linkBody(data: netlink.rt.Link, attrs: netlink.ifla.LinkAttrs): ReturnType<typeof bodyOf> {
   const body = bodyOf();
   rt.formatLinkMessage({ kind: 'link', data, attrs }, body);
   return body;
 }
 
-function parseLink(message: NetlinkMessage): Link {
+function parseLink(message: netlink.NetlinkMessage): Link {
   const attributes = attributesOf(message, HEADER_BYTES);
   return {
     index: numberOf(message.data.subarray(4, 8)) ?? 0,

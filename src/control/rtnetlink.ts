@@ -9,20 +9,19 @@
  * ends; an answer between the parts of a dump ends the dump. So requests go through its lower layer, dumps never
  * together with others, have a time limit, and are parsed here attribute by attribute.
  */
+import type * as netlink from 'netlink';
+import { kernelError } from './kernel-error.js';
+import { insideNamespace } from './namespace-visit.js';
 import {
   AttrStream,
   createNetlink,
   Flags,
   FlagsGet,
   MessageType,
-  type NetlinkMessage,
-  type NetlinkSocket,
   Protocol,
   parseAttributes,
   parseError,
-} from 'netlink';
-import { kernelError } from './kernel-error.js';
-import { insideNamespace } from './namespace-visit.js';
+} from './netlink-package.js';
 
 /** The kernel answers within microseconds; a request that takes so long has lost its answer. */
 const TIMEOUT_MS = 10_000;
@@ -36,7 +35,7 @@ const GET = 2;
 export type Attributes = Map<number, Buffer>;
 
 export class Rtnetlink {
-  readonly #socket: NetlinkSocket;
+  readonly #socket: netlink.NetlinkSocket;
   readonly #broken: Promise<never>;
   /** Settles when the last dump is answered: no other request is sent before. */
   #dump: Promise<unknown> = Promise.resolve();
@@ -61,7 +60,13 @@ export class Rtnetlink {
    * Sends one request and waits for its answer. The kernel works on requests that are made at once in their order.
    * `call` and `subject` are for the message of the `KernelError`.
    */
-  request(call: string, subject: string, type: number, body: AttrStream, flags = 0): Promise<NetlinkMessage[]> {
+  request(
+    call: string,
+    subject: string,
+    type: number,
+    body: netlink.AttrStream,
+    flags = 0,
+  ): Promise<netlink.NetlinkMessage[]> {
     const isDump = (flags & FlagsGet.DUMP) === FlagsGet.DUMP && type % 4 === GET;
     const before = isDump ? this.#all : this.#dump;
     const answer = before.then(() => this.#exchange(call, subject, type, body, flags));
@@ -72,8 +77,8 @@ export class Rtnetlink {
   }
 
   /** All objects of a kind; repeated when the kernel says that it changed meanwhile (NLM_F_DUMP_INTR). */
-  async dump(call: string, type: number, body: AttrStream): Promise<NetlinkMessage[]> {
-    let messages: NetlinkMessage[] = [];
+  async dump(call: string, type: number, body: netlink.AttrStream): Promise<netlink.NetlinkMessage[]> {
+    let messages: netlink.NetlinkMessage[] = [];
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
       messages = await this.request(call, 'all', type, body, FlagsGet.DUMP);
       if (!messages.some((message) => (message.flags & Flags.DUMP_INTR) !== 0)) break;
@@ -91,11 +96,11 @@ export class Rtnetlink {
     call: string,
     subject: string,
     type: number,
-    body: AttrStream,
+    body: netlink.AttrStream,
     flags: number,
-  ): Promise<NetlinkMessage[]> {
+  ): Promise<netlink.NetlinkMessage[]> {
     const options = { flags, checkError: false, timeout: TIMEOUT_MS };
-    let messages: NetlinkMessage[];
+    let messages: netlink.NetlinkMessage[];
     try {
       [messages] = await Promise.race([this.#socket.request(type, body.bufs, options), this.#broken]);
     } catch (error) {
@@ -122,7 +127,7 @@ export async function withRtnetlink<T>(namespaceFd: number, work: (rtnetlink: Rt
 }
 
 /** The attributes behind the fixed header of `headerBytes`; an unreadable rest is left out. */
-export function attributesOf(message: NetlinkMessage, headerBytes: number): Attributes {
+export function attributesOf(message: netlink.NetlinkMessage, headerBytes: number): Attributes {
   const attributes: Attributes = new Map();
   try {
     parseAttributes(message.data.subarray(headerBytes), (item) => attributes.set(item.type, item.data));
@@ -146,7 +151,7 @@ export function numberOf(attribute: Buffer | undefined): number | null {
 }
 
 /** An empty body, or one that begins with these bytes. */
-export function bodyOf(...parts: Parameters<AttrStream['emit']>[0][]): AttrStream {
+export function bodyOf(...parts: Parameters<netlink.AttrStream['emit']>[0][]): netlink.AttrStream {
   const body = new AttrStream();
   for (const part of parts) body.emit(part);
   return body;

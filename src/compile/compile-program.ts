@@ -1,0 +1,178 @@
+/**
+ * Turns networks, endpoints and their ports into the Program that the datapath runs: pure, deterministic, linear.
+ *
+ * Rows are chosen by the caller and stay what they are from version to version, because learned state in the worker is
+ * keyed by them. The result shares no memory with anything and may be posted to another thread.
+ */
+import {
+  NETWORK_FILTER_CONTROL,
+  PORT_ISOLATED,
+  type Program,
+  STATIC_MAC_INTS,
+  VLAN_ACCESS,
+  VLAN_TRUNK,
+} from '../datapath/program.js';
+import type { EndpointSpec } from '../model/endpoint.js';
+import type { NetworkSpec } from '../model/network.js';
+import { parseMac } from '../wire/addresses.js';
+import { TrunkSets } from './trunk-sets.js';
+
+export interface CompiledNetwork {
+  /** Row of the network columns. */
+  index: number;
+  spec: NetworkSpec;
+}
+
+export interface CompiledPort {
+  /** Row of the port columns. */
+  index: number;
+  /** Another number for every attachment, however often its row is reused. */
+  serial: number;
+  /** Name. */
+  network: string;
+  /** null for the host vNIC of the network. */
+  endpoint: EndpointSpec | null;
+  headerBytes: number;
+  /** ACCEPTS_* bits. */
+  accepts: number;
+}
+
+export interface CompileInput {
+  version: number;
+  networks: Iterable<CompiledNetwork>;
+  /** Each on a row of its own; their networks are all in `networks`. */
+  ports: Iterable<CompiledPort>;
+  capture: {
+    /** Bytes of each frame; 0 = nothing is captured. */
+    snaplen: number;
+    /** CAPTURE_* bits of a port; endpoint null is the host vNIC. */
+    flagsOf(endpoint: string | null, network: string): number;
+  };
+}
+
+export function compileProgram(input: CompileInput): Program {
+  const networks = [...input.networks];
+  const ports = [...input.ports].sort((a, b) => a.index - b.index);
+  const networkCount = networks.reduce((count, network) => Math.max(count, network.index + 1), 0);
+  const portCount = ports.length === 0 ? 0 : ports[ports.length - 1]!.index + 1;
+  const rowOf = new Map(networks.map((network) => [network.spec.name, network.index]));
+  const trunks = new TrunkSets();
+  const program: Program = {
+    version: input.version,
+    portCount,
+    portNetwork: new Int32Array(portCount).fill(-1),
+    portSerial: new Int32Array(portCount),
+    portHeaderBytes: new Uint8Array(portCount),
+    portAccepts: new Uint8Array(portCount),
+    portFlags: new Uint8Array(portCount),
+    portVlanMode: new Uint8Array(portCount),
+    portVlan: new Int32Array(portCount),
+    portTrunk: new Int32Array(portCount).fill(-1),
+    portCapture: new Uint8Array(portCount),
+    networkCount,
+    ...networkColumns(networks, networkCount),
+    ...memberColumns(ports, rowOf, networkCount),
+    trunkSets: new Int32Array(0),
+    staticMacs: staticMacs(ports, rowOf),
+    captureSnaplen: input.capture.snaplen,
+  };
+  for (const port of ports) {
+    fillPort(program, port, rowOf.get(port.network)!, trunks);
+    if (input.capture.snaplen === 0) continue;
+    program.portCapture[port.index] = input.capture.flagsOf(port.endpoint?.name ?? null, port.network);
+  }
+  program.trunkSets = trunks.toArray();
+  return program;
+}
+
+function fillPort(program: Program, port: CompiledPort, network: number, trunks: TrunkSets): void {
+  const { index, endpoint } = port;
+  const vlan = endpoint?.vlan ?? null;
+  program.portNetwork[index] = network;
+  program.portSerial[index] = port.serial;
+  program.portHeaderBytes[index] = port.headerBytes;
+  program.portAccepts[index] = port.accepts;
+  program.portFlags[index] = endpoint?.isolated ? PORT_ISOLATED : 0;
+  program.portVlanMode[index] = vlan?.mode === 'access' ? VLAN_ACCESS : VLAN_TRUNK;
+  program.portVlan[index] = vlanOfUntagged(endpoint);
+  if (vlan?.mode === 'trunk' && vlan.allowed !== null) {
+    program.portTrunk[index] = trunks.rowOf(vlan.native === null ? vlan.allowed : [...vlan.allowed, vlan.native]);
+  }
+}
+
+/** VLAN that untagged frames of an endpoint belong to; 0 is the untagged domain. */
+function vlanOfUntagged(endpoint: EndpointSpec | null): number {
+  const vlan = endpoint?.vlan ?? null;
+  if (vlan === null) return 0;
+  return vlan.mode === 'access' ? vlan.id : (vlan.native ?? 0);
+}
+
+type NetworkColumns = Pick<
+  Program,
+  | 'networkMtu'
+  | 'networkAgeingMs'
+  | 'networkFlags'
+  | 'networkMacLimit'
+  | 'networkStormBroadcast'
+  | 'networkStormMulticast'
+  | 'networkStormUnknown'
+>;
+
+function networkColumns(networks: readonly CompiledNetwork[], count: number): NetworkColumns {
+  const columns = {
+    networkMtu: new Int32Array(count),
+    networkAgeingMs: new Int32Array(count),
+    networkFlags: new Uint8Array(count),
+    networkMacLimit: new Int32Array(count),
+    networkStormBroadcast: new Int32Array(count),
+    networkStormMulticast: new Int32Array(count),
+    networkStormUnknown: new Int32Array(count),
+  };
+  for (const { index, spec } of networks) {
+    columns.networkMtu[index] = spec.mtu;
+    columns.networkAgeingMs[index] = spec.ageingSeconds * 1000;
+    columns.networkFlags[index] = spec.controlFrames === 'filter' ? NETWORK_FILTER_CONTROL : 0;
+    columns.networkMacLimit[index] = spec.macLimit;
+    columns.networkStormBroadcast[index] = spec.storm.broadcast;
+    columns.networkStormMulticast[index] = spec.storm.multicast;
+    columns.networkStormUnknown[index] = spec.storm.unknownUnicast;
+  }
+  return columns;
+}
+
+/** `ports` in order of their rows, so the members of every network are too. */
+function memberColumns(
+  ports: readonly CompiledPort[],
+  rowOf: ReadonlyMap<string, number>,
+  networkCount: number,
+): Pick<Program, 'memberFirst' | 'memberCount' | 'members'> {
+  const memberFirst = new Int32Array(networkCount);
+  const memberCount = new Int32Array(networkCount);
+  const members = new Int32Array(ports.length);
+  for (const port of ports) memberCount[rowOf.get(port.network)!]!++;
+  for (let network = 1; network < networkCount; network++) {
+    memberFirst[network] = memberFirst[network - 1]! + memberCount[network - 1]!;
+  }
+  const next = memberFirst.slice();
+  for (const port of ports) {
+    const network = rowOf.get(port.network)!;
+    members[next[network]!] = port.index;
+    next[network]!++;
+  }
+  return { memberFirst, memberCount, members };
+}
+
+function staticMacs(ports: readonly CompiledPort[], rowOf: ReadonlyMap<string, number>): Int32Array {
+  const rows: number[] = [];
+  for (const port of ports) {
+    for (const text of port.endpoint?.staticMacs ?? []) {
+      const mac = parseMac(text);
+      if (mac === null) continue;
+      rows.push(rowOf.get(port.network)!, vlanOfUntagged(port.endpoint), mac.high, mac.low, port.index);
+    }
+  }
+  const table = new Int32Array(rows.length);
+  table.set(rows);
+  if (table.length % STATIC_MAC_INTS !== 0) throw new Error('a row of static MACs is incomplete');
+  return table;
+}

@@ -1,0 +1,72 @@
+/** What happens to the lab from outside, without a request: ports that fail, namespaces that end, a worker that dies. */
+import { getSystemErrorName } from 'node:util';
+import { loseCompartment } from './compartments.js';
+import { type Context, warn } from './context.js';
+import { degradeEndpoint } from './endpoints.js';
+import type { Namespace } from './kernel.js';
+import type { MutationQueue } from './mutation-queue.js';
+import { createHostAttachment } from './networks.js';
+import { plugIn, unplug } from './plugging.js';
+import type { Attachment } from './port-table.js';
+import { Transaction } from './transaction.js';
+
+/** asm-generic/errno.h; libuv does not know it. */
+const EBADFD = 77;
+
+/** Calls back into the queue from now on. */
+export function watchDatapath(context: Context, queue: MutationQueue): void {
+  context.datapath.onFault((port, errno) => {
+    const broken = context.ports.at(port);
+    if (broken === null) return;
+    const { serial } = broken;
+    later(context, queue, 'port fault', async (transaction) => {
+      // By the time that it is its turn, the row may belong to somebody else.
+      if (context.ports.at(port) !== broken || broken.serial !== serial) return;
+      if (broken.endpoint === null) await replaceHost(context, transaction, broken, errno);
+      else await degradeEndpoint(context, transaction, broken, whyBroken(broken, errno));
+    });
+  });
+  context.datapath.onRestart((reason) => {
+    const message = `the datapath worker died and was started again: ${reason}`;
+    warn(context, message, 'daemon', 'weftd');
+    context.events.add({ type: 'worker-restarted', object: 'daemon', name: 'weftd', message });
+  });
+}
+
+/** For `Context.onNamespaceGone`. */
+export function loseLater(context: Context, queue: MutationQueue, compartment: string, namespace: Namespace): void {
+  later(context, queue, 'namespace gone', (transaction) =>
+    loseCompartment(context, transaction, compartment, namespace),
+  );
+}
+
+function later(
+  context: Context,
+  queue: MutationQueue,
+  what: string,
+  work: (transaction: Transaction) => Promise<void>,
+): void {
+  queue.run(what, work).catch((error: unknown) => {
+    context.log.error({ change: what, error: String(error) }, 'a disturbance could not be handled completely');
+  });
+}
+
+function whyBroken({ request }: Attachment, errno: number): string {
+  if (errno === EBADFD) return `its interface ${request.ifname} was removed by another program`;
+  return `its interface ${request.ifname} failed (${getSystemErrorName(-errno)})`;
+}
+
+/** The host vNIC is weft's alone, so it is made anew at once. */
+async function replaceHost(
+  context: Context,
+  transaction: Transaction,
+  broken: Attachment,
+  errno: number,
+): Promise<void> {
+  const { network } = broken;
+  warn(context, `the host vNIC of network ${network}: ${whyBroken(broken, errno)}`, 'network', network);
+  await unplug(context, new Transaction(), [broken]);
+  const record = context.state.network(network);
+  const attachment = await createHostAttachment(context, transaction, record);
+  await plugIn(context, transaction, attachment, null);
+}

@@ -1,0 +1,112 @@
+/**
+ * Makes the controller: the one object behind the control API (controller.ts), over a kernel, a datapath and a store.
+ *
+ * Reads answer at once from memory. Changes go through one queue (mutation-queue.ts); what each kind of change does is in
+ * networks.ts, compartments.ts, endpoints.ts and lab-apply.ts. Only wiring is here.
+ */
+import { randomUUID } from 'node:crypto';
+import { resumeCaptures, runningCaptures } from './capture-resume.js';
+import type { CaptureService } from './capture-service.js';
+import { type Clock, type Context, type Log, warn } from './context.js';
+import type { Controller } from './controller.js';
+import type { DatapathHost } from './datapath-host.js';
+import { loseLater, watchDatapath } from './disturbances.js';
+import { EventLog } from './event-log.js';
+import type { Kernel } from './kernel.js';
+import { LabController } from './lab-controller.js';
+import { MutationQueue } from './mutation-queue.js';
+import { PortTable } from './port-table.js';
+import { reconcile } from './reconciler.js';
+import type { Store } from './store.js';
+
+export type { Clock, Log } from './context.js';
+
+/** Facts about this daemon that `status` shows. */
+export interface About {
+  version: string;
+  pid: number;
+  /** ms since 1970. */
+  startedAt: number;
+  socket: string;
+  stateDir: string;
+  runDir: string;
+  /** Resident memory of the process now. */
+  residentBytes(): number;
+}
+
+export interface ControllerOptions {
+  kernel: Kernel;
+  datapath: DatapathHost;
+  /** From `openStore` (store.ts); the controller closes it. Its instance id is what the kernel's aliases begin with. */
+  store: Store;
+  captures: CaptureService;
+  clock: Clock;
+  log: Log;
+  about: About;
+  /** Ids of new objects; random unless a test wants to know them. */
+  newId?: () => string;
+}
+
+export interface ManagedController extends Controller {
+  /**
+   * Orderly end: refuses new requests, finishes those that run, ends captures, stops the datapath, lets go of every TAP
+   * (they persist, so connections survive a restart) and of the state directory. Idempotent.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Restores the desired state in the kernel and the datapath; resolves when the lab forwards. Rejects only when the state
+ * cannot be written or the kernel cannot be asked at all.
+ */
+export async function createController(options: ControllerOptions): Promise<ManagedController> {
+  const { kernel, datapath, store, captures, clock, log } = options;
+  const { state } = store;
+  const events = new EventLog(() => clock.now());
+  const queue: MutationQueue = new MutationQueue({
+    save: () => store.save(runningCaptures(captures)),
+    events,
+    clock,
+    log,
+  });
+  const context: Context = {
+    kernel,
+    datapath,
+    captures,
+    log,
+    state,
+    events,
+    ports: new PortTable({ state, datapath, captures }),
+    warnings: [],
+    open: new Map(),
+    attachments: new Map(),
+    hostAttachments: new Map(),
+    reasons: new Map(),
+    newId: options.newId ?? randomUUID,
+    onNamespaceGone: (compartment, namespace) => loseLater(context, queue, compartment, namespace),
+  };
+  for (const warning of store.warnings) warn(context, warning, 'daemon', 'weftd');
+  // The instance id must be on disk before the first TAP carries it, or a crash would leave TAPs that nobody owns.
+  await store.save(store.captures);
+  watchDatapath(context, queue);
+  await reconcile(context);
+  watchCaptures(context);
+  await resumeCaptures(context, store.captures);
+  await store.save(runningCaptures(captures));
+  const counts = `${state.networks.size} networks, ${state.compartments.size} compartments, ${state.endpoints.size} endpoints`;
+  const message = `weftd ${options.about.version} started with ${counts}`;
+  events.add({ type: 'daemon-started', object: 'daemon', name: 'weftd', message });
+  return new LabController(options, context, queue);
+}
+
+function watchCaptures(context: Context): void {
+  context.captures.onChange(() => {
+    context.ports.publish().catch((error: unknown) => {
+      context.log.error({ error: String(error) }, 'a change of captures could not be published');
+    });
+  });
+  context.captures.onEnd(({ name, frames, lost, reason }) => {
+    const message = `capture ${name} ended with ${frames} frames, ${lost} lost${reason === null ? '' : `: ${reason}`}`;
+    context.events.add({ type: 'capture-ended', object: 'capture', name, message });
+  });
+}

@@ -1,0 +1,86 @@
+/** How far an object is from what a lab file says, and whether that can be changed while it lives. Texts are for people. */
+import type { CompartmentSpec } from '../model/compartment.js';
+import { pathOfCompartment } from '../model/compartment-request.js';
+import type { EndpointSpec } from '../model/endpoint.js';
+import type { EndpointWish } from '../model/endpoint-request.js';
+import type { NetworkSpec } from '../model/network.js';
+import { readCaptureRequest } from './capture-request.js';
+import type { CaptureRequest, CaptureView } from './controller.js';
+
+export type NetworkDifference = { kind: 'none' } | { kind: 'change' | 'replace'; detail: string };
+
+/** Everything that is wired into endpoints when they are made. */
+const FIXED: readonly (keyof NetworkSpec)[] = ['type', 'subnets', 'gateway'];
+
+export function networkDifference(current: NetworkSpec, wanted: NetworkSpec): NetworkDifference {
+  const changes = describeChanges(current, wanted);
+  if (changes.length === 0) return { kind: 'none' };
+  const isFixed = FIXED.some((field) => !isSame(current[field], wanted[field]));
+  return { kind: isFixed ? 'replace' : 'change', detail: changes.join(', ') };
+}
+
+/** null when there is none. */
+export function compartmentDifference(
+  current: CompartmentSpec,
+  wanted: CompartmentSpec,
+  isGone: boolean,
+): string | null {
+  const before = pathOfCompartment(current);
+  const after = pathOfCompartment(wanted);
+  const isSameKind = (current.netns === null) === (wanted.netns === null) && current.pid === wanted.pid;
+  if (before !== after || !isSameKind) return `${before} -> ${after}`;
+  return isGone ? 'its namespace is gone' : null;
+}
+
+/** `isUprooted`: its network is replaced. `detail` is empty when nothing but its place may differ. */
+export function endpointDifference(
+  current: EndpointSpec,
+  wanted: EndpointWish,
+  isUprooted: boolean,
+): { mustReplace: boolean; detail: string } {
+  const replacing: string[] = [];
+  const compare = (field: keyof EndpointSpec, into: string[]) => {
+    if (isSame(current[field], wanted[field])) return;
+    into.push(`${field} ${shown(current[field])} -> ${shown(wanted[field])}`);
+  };
+  compare('network', replacing);
+  compare('defaultRoute', replacing);
+  compare('offload', replacing);
+  if (wanted.mac !== null) compare('mac', replacing);
+  if (wanted.ifname !== null) compare('ifname', replacing);
+  const missing = wanted.ip.filter((address) => !current.ip.includes(address));
+  if (missing.length > 0) replacing.push(`ip ${shown(current.ip)} -> ${shown(wanted.ip)}`);
+  if (replacing.length === 0 && isUprooted) replacing.push(`network ${current.network} is replaced`);
+  const changing: string[] = [];
+  for (const field of ['isolated', 'vlan', 'staticMacs'] as const) compare(field, changing);
+  return { mustReplace: replacing.length > 0, detail: [...replacing, ...changing].join(', ') };
+}
+
+/** Empty when there is none. A capture that has run to its end stays as it is; its limits are not compared. */
+export function captureDifference(current: CaptureView, wanted: CaptureRequest): string {
+  if (current.state === 'failed') return `it failed${current.reason === null ? '' : ` (${current.reason})`}`;
+  const spec = readCaptureRequest(wanted, true);
+  const fields = ['network', 'endpoint', 'file', 'format', 'filter', 'snaplen', 'drops'] as const;
+  return fields
+    .filter((field) => !isSame(current[field], spec[field]))
+    .map((field) => `${field} ${shown(current[field])} -> ${shown(spec[field])}`)
+    .join(', ');
+}
+
+/** `mtu 1500 -> 9000`, ... */
+export function describeChanges(former: NetworkSpec, next: NetworkSpec): string[] {
+  const fields = Object.keys(next) as (keyof NetworkSpec)[];
+  return fields
+    .filter((field) => !isSame(former[field], next[field]))
+    .map((field) => `${field} ${shown(former[field])} -> ${shown(next[field])}`);
+}
+
+/** Plain data, with fields in the order in which the readers of requests write them. */
+function isSame(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value ?? 'none');
+}

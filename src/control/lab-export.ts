@@ -1,0 +1,85 @@
+/**
+ * The lab as a file that `apply` makes the same lab from: addresses, MACs and interface names spelled out, defaults left
+ * out. Endpoints are in the order of their default routes, because the first one of a compartment wins.
+ */
+import type { EndpointRecord } from '../model/desired-state.js';
+import type { NetworkSpec } from '../model/network.js';
+import { parseNetworkRequest } from '../model/network-request.js';
+import type { Context } from './context.js';
+import type { CaptureRequest, CompartmentRequest, EndpointRequest, LabFile, NetworkRequest } from './controller.js';
+
+export function exportLab(context: Context): LabFile {
+  const { networks, compartments, endpoints } = context.state;
+  const lab: LabFile = { weft: 1 };
+  const captures = exportCaptures(context);
+  const ordered = [...endpoints.values()].sort((a, b) => a.metric - b.metric);
+  if (networks.size > 0) lab.networks = byKey([...networks], ({ spec }) => exportNetwork(spec));
+  if (compartments.size > 0) lab.compartments = byKey([...compartments], ({ spec }) => exportCompartment(spec));
+  if (endpoints.size > 0)
+    lab.endpoints = byKey(
+      ordered.map((record) => [record.spec.name, record]),
+      exportEndpoint,
+    );
+  if (captures.length > 0) lab.captures = Object.fromEntries(captures);
+  return lab;
+}
+
+function byKey<R, V>(records: [string, R][], view: (record: R) => V): Record<string, V> {
+  return Object.fromEntries(records.map(([name, record]) => [name, view(record)]));
+}
+
+/** Whatever reading it again would fill in is left out. */
+function exportNetwork(spec: NetworkSpec): Omit<NetworkRequest, 'name'> {
+  const { name, type, subnets, ...options } = spec;
+  const defaults = parseNetworkRequest({ name, type, subnets });
+  const isDefault = (field: string, value: unknown) =>
+    defaults.ok && JSON.stringify(defaults.value[field as keyof NetworkSpec]) === JSON.stringify(value);
+  const named = Object.entries(options).filter(([field, value]) => !isDefault(field, value));
+  return { type, ...(subnets.length > 0 ? { subnets } : {}), ...Object.fromEntries(named) };
+}
+
+function exportCompartment({
+  netns,
+  pid,
+}: {
+  netns: string | null;
+  pid: number | null;
+}): Omit<CompartmentRequest, 'name'> {
+  if (netns !== null) return { netns };
+  return pid === null ? {} : { pid };
+}
+
+function exportEndpoint({ spec, ifnameIsAutomatic }: EndpointRecord): Omit<EndpointRequest, 'name'> {
+  const { network, compartment, ifname, mac, ip, defaultRoute, vlan, isolated, offload, staticMacs } = spec;
+  // While it is detached the name of the interface is not settled, unless the user gave it.
+  const hasName = compartment !== null || !ifnameIsAutomatic;
+  return {
+    network,
+    ...(compartment === null ? {} : { compartment }),
+    ...(hasName ? { ifname } : {}),
+    mac,
+    ...(ip.length === 0 ? {} : { ip: ip.length === 1 ? ip[0]! : ip }),
+    ...(defaultRoute ? {} : { defaultRoute }),
+    ...(vlan === null ? {} : { vlan }),
+    ...(isolated ? { isolated } : {}),
+    ...(offload ? {} : { offload }),
+    ...(staticMacs.length === 0 ? {} : { staticMacs }),
+  };
+}
+
+function exportCaptures(context: Context): [string, Omit<CaptureRequest, 'name'>][] {
+  const running = context.captures.list().filter(({ state, file }) => state === 'running' && file !== null);
+  return running.map(({ name, network, endpoint, all, file, format, filter, snaplen, drops }) => [
+    name,
+    {
+      ...(network === null ? {} : { network }),
+      ...(endpoint === null ? {} : { endpoint }),
+      ...(all ? { all } : {}),
+      ...(file === null ? {} : { file }),
+      format,
+      ...(filter === '' ? {} : { filter }),
+      snaplen,
+      drops,
+    },
+  ]);
+}

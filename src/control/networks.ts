@@ -1,0 +1,169 @@
+/** Operations on networks: create with its host vNIC, change what can change while it lives, delete. */
+import type { NetworkRecord } from '../model/desired-state.js';
+import { doOverlap } from '../model/desired-state.js';
+import type { NetworkSpec } from '../model/network.js';
+import { parseNetworkPatch, parseNetworkRequest } from '../model/network-request.js';
+import { RequestError } from '../model/problems.js';
+import type { Context } from './context.js';
+import { deleteEndpoints, tapRequestOf } from './endpoints.js';
+import { hostIfname } from './host-interface.js';
+import { KernelError, type TapRequest } from './kernel.js';
+import { describeChanges } from './lab-difference.js';
+import { createAttachment, plugIn, unplug } from './plugging.js';
+import type { Attachment } from './port-table.js';
+import { accepted, listNames } from './refusals.js';
+import type { Transaction } from './transaction.js';
+
+export async function createNetwork(context: Context, transaction: Transaction, request: unknown): Promise<void> {
+  const spec = accepted(parseNetworkRequest(request));
+  const { record, undo } = context.state.addNetwork(spec, context.newId());
+  transaction.onUndo('add network', undo);
+  await checkHostRoutes(context, transaction, spec);
+  context.ports.addNetwork(spec.name);
+  transaction.onUndo('give the network a row', () => context.ports.removeNetwork(spec.name));
+  if (record.hostMac !== null) await plugHost(context, transaction, record);
+  const subnets = spec.subnets.length === 0 ? '' : ` with ${spec.subnets.join(', ')}`;
+  const message = `network ${spec.name} created: ${spec.type}${subnets}`;
+  transaction.emit({ type: 'network-created', object: 'network', name: spec.name, message });
+}
+
+export async function patchNetwork(
+  context: Context,
+  transaction: Transaction,
+  name: string,
+  patch: unknown,
+): Promise<void> {
+  const { spec: former } = context.state.network(name);
+  await changeNetwork(context, transaction, name, accepted(parseNetworkPatch(patch, former)));
+}
+
+/** `spec` differs from the present one only in what can change. */
+export async function changeNetwork(
+  context: Context,
+  transaction: Transaction,
+  name: string,
+  spec: NetworkSpec,
+): Promise<void> {
+  const { spec: former } = context.state.network(name);
+  const changes = describeChanges(former, spec);
+  if (changes.length === 0) return;
+  const { record, undo } = context.state.changeNetwork(name, spec);
+  transaction.onUndo('publish', () => context.ports.publish());
+  if (spec.mtu !== former.mtu) transaction.onUndo('set MTU', () => updateTaps(context, record));
+  transaction.onUndo('change network', undo);
+  if (spec.mtu !== former.mtu) await updateTaps(context, record);
+  await context.ports.publish();
+  const message = `network ${name} changed: ${changes.join(', ')}`;
+  transaction.emit({ type: 'network-changed', object: 'network', name, message });
+}
+
+export async function deleteNetwork(
+  context: Context,
+  transaction: Transaction,
+  name: string,
+  force: boolean,
+): Promise<void> {
+  const record = context.state.network(name);
+  if (record.endpoints.size > 0 && !force) {
+    const message = `network ${name} has ${listNames('endpoint', record.endpoints)}`;
+    throw new RequestError('in-use', message, 'delete them first, or use --force to delete them with it');
+  }
+  await deleteEndpoints(context, transaction, [...record.endpoints]);
+  const host = context.hostAttachments.get(name);
+  if (host !== undefined) await unplug(context, transaction, [host]);
+  // What was learned on the row must be gone before another network gets it.
+  await context.datapath.flushMacs(context.ports.rowOfNetwork(name));
+  context.ports.removeNetwork(name);
+  transaction.onUndo('release the row', () => context.ports.addNetwork(name));
+  transaction.onUndo('remove network', context.state.removeNetwork(name).undo);
+  await context.ports.publish();
+  const message = `network ${name} deleted`;
+  transaction.emit({ type: 'network-deleted', object: 'network', name, message });
+}
+
+/** Everything about the host vNIC of an internal network. */
+export function hostTapRequestOf(context: Context, record: NetworkRecord): TapRequest {
+  const { spec, hostMac, addresses } = record;
+  return {
+    ifname: hostIfname(spec.name),
+    alias: context.state.aliasOfHost(record),
+    mac: hostMac ?? '',
+    mtu: spec.mtu,
+    addresses: spec.gateway.map((address) => addresses.withPrefix(address)),
+    routes: [],
+    offload: true,
+    hostSide: true,
+  };
+}
+
+/** Makes every TAP of the network what the state says, without taking it out of service. */
+async function updateTaps(context: Context, record: NetworkRecord): Promise<void> {
+  const { attachments, hostAttachments, kernel, state } = context;
+  const host = hostAttachments.get(record.spec.name);
+  if (host !== undefined) {
+    const { ifname } = host.request;
+    host.request = { ...hostTapRequestOf(context, record), ifname };
+    await kernel.updateTap(host.namespace, host.tap, host.request);
+  }
+  for (const name of record.endpoints) {
+    const attachment = attachments.get(name);
+    if (attachment === undefined) continue;
+    attachment.request = tapRequestOf(context, state.endpoint(name));
+    await kernel.updateTap(attachment.namespace, attachment.tap, attachment.request);
+  }
+}
+
+/** Two daemons on one machine may have networks of the same name: the second one takes a name with a hash. */
+export async function createHostAttachment(
+  context: Context,
+  transaction: Transaction,
+  record: NetworkRecord,
+): Promise<Attachment> {
+  const namespace = context.kernel.hostNamespace();
+  const request = hostTapRequestOf(context, record);
+  const plug = { network: record.spec.name, endpoint: null, namespace, request };
+  try {
+    return await createAttachment(context, transaction, plug);
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.errno !== 'EEXIST') throw error;
+    const ifname = hostIfname(record.spec.name, context.state.instance);
+    return await createAttachment(context, transaction, { ...plug, request: { ...request, ifname } });
+  }
+}
+
+async function plugHost(context: Context, transaction: Transaction, record: NetworkRecord): Promise<void> {
+  const attachment = await createHostAttachment(context, transaction, record);
+  await plugIn(context, transaction, attachment, null);
+}
+
+/** A host vNIC must not take traffic of the host away from where it goes now; a private network only looks confusing. */
+async function checkHostRoutes(context: Context, transaction: Transaction, spec: NetworkSpec): Promise<void> {
+  if (spec.subnets.length === 0) return;
+  const hit = await findHostRoute(context, spec).catch((error: unknown) => {
+    if (spec.type === 'internal' || !(error instanceof KernelError)) throw error;
+    context.log.warn({ network: spec.name, error: error.message }, 'the routes of the host could not be read');
+    return null;
+  });
+  if (hit === null) return;
+  const { subnet, destination, device } = hit;
+  const message = `subnet ${subnet} overlaps the route of this machine to ${destination} over ${device}`;
+  if (spec.type === 'internal') {
+    throw new RequestError('conflict', message, 'choose another subnet, or a network of type private');
+  }
+  const text = `network ${spec.name}: ${message}; that is harmless as long as the host is not connected to it`;
+  context.log.warn({ network: spec.name }, text);
+  transaction.emit({ type: 'warning', object: 'network', name: spec.name, message: text });
+}
+
+async function findHostRoute(
+  context: Context,
+  spec: NetworkSpec,
+): Promise<{ subnet: string; destination: string; device: string } | null> {
+  for (const { destination, device } of await context.kernel.hostRoutes()) {
+    // A default route overlaps everything and means nothing here.
+    if (destination.endsWith('/0')) continue;
+    const subnet = spec.subnets.find((candidate) => doOverlap(candidate, destination));
+    if (subnet !== undefined) return { subnet, destination, device };
+  }
+  return null;
+}

@@ -1,0 +1,128 @@
+/**
+ * Puts a TAP into a namespace and its other end into the datapath, and takes both out again: what is common to the
+ * endpoints of compartments and to host vNICs. Each function registers how to take itself back.
+ */
+import { type Context, warn } from './context.js';
+import { inParallel } from './in-parallel.js';
+import type { Namespace, TapRequest } from './kernel.js';
+import type { Attachment } from './port-table.js';
+import type { Transaction } from './transaction.js';
+
+/** The kernel takes some 16 ms to let go of a TAP, in which others can be removed. */
+const REMOVALS_AT_ONCE = 16;
+
+export interface Plug {
+  network: string;
+  /** null for the host vNIC. */
+  endpoint: string | null;
+  namespace: Namespace;
+  request: TapRequest;
+}
+
+/** Makes the TAP, complete with addresses and routes. It is not connected yet. */
+export async function createAttachment(context: Context, transaction: Transaction, plug: Plug): Promise<Attachment> {
+  const { namespace, request } = plug;
+  const tap = await context.kernel.createTap(namespace, request);
+  const attachment: Attachment = { ...plug, tap, isOpen: true, port: -1, serial: 0 };
+  transaction.onUndo(`create TAP ${request.ifname}`, async () => {
+    if (attachment.isOpen) await context.kernel.removeTap(attachment.tap);
+  });
+  return attachment;
+}
+
+/** Connects `added` and disconnects `removed` in one step; frames flow when it resolves. */
+export async function reconnect(
+  context: Context,
+  transaction: Transaction,
+  added: readonly Attachment[],
+  removed: readonly Attachment[],
+): Promise<void> {
+  transaction.onUndo('connect ports', async () => {
+    const revived = removed.filter(({ isOpen }) => isOpen);
+    await context.ports.change(revived, added);
+  });
+  await context.ports.change(added, removed);
+}
+
+/**
+ * Removes TAPs that are disconnected. A TAP that cannot be removed is reported and left for the next start of the daemon
+ * to clean up: a request to delete must not fail because of it.
+ */
+export async function removeTaps(
+  context: Context,
+  transaction: Transaction,
+  removed: readonly Attachment[],
+): Promise<void> {
+  await inParallel(removed, REMOVALS_AT_ONCE, async (attachment) => {
+    const { tap, request, endpoint, network } = attachment;
+    transaction.onUndo(`remove TAP ${request.ifname}`, () => revive(context, attachment));
+    attachment.isOpen = false;
+    try {
+      await context.kernel.removeTap(tap);
+    } catch (error) {
+      const message = `the interface ${request.ifname} could not be removed: ${(error as Error).message}`;
+      warn(context, message, endpoint === null ? 'network' : 'endpoint', endpoint ?? network);
+    }
+  });
+}
+
+/** Makes a TAP anew that was removed by a change that is being taken back. */
+async function revive(context: Context, attachment: Attachment): Promise<void> {
+  const { endpoint, namespace, request } = attachment;
+  try {
+    attachment.tap = await context.kernel.createTap(namespace, request);
+    attachment.isOpen = true;
+  } catch (error) {
+    if (endpoint !== null) context.reasons.set(endpoint, (error as Error).message);
+    throw error;
+  }
+}
+
+export function register(context: Context, attachment: Attachment): void {
+  const { attachments, hostAttachments } = context;
+  if (attachment.endpoint === null) hostAttachments.set(attachment.network, attachment);
+  else attachments.set(attachment.endpoint, attachment);
+}
+
+export function unregister(context: Context, attachment: Attachment): void {
+  if (!isRegistered(context, attachment)) return;
+  if (attachment.endpoint === null) context.hostAttachments.delete(attachment.network);
+  else context.attachments.delete(attachment.endpoint);
+}
+
+function isRegistered({ attachments, hostAttachments }: Context, attachment: Attachment): boolean {
+  const { endpoint, network } = attachment;
+  return (endpoint === null ? hostAttachments.get(network) : attachments.get(endpoint)) === attachment;
+}
+
+/** Registers and connects an attachment; `former`, of the same endpoint, is taken out in the same step. */
+export async function plugIn(
+  context: Context,
+  transaction: Transaction,
+  attachment: Attachment,
+  former: Attachment | null,
+): Promise<void> {
+  transaction.onUndo('register TAP', () => {
+    if (former?.isOpen) register(context, former);
+    else unregister(context, attachment);
+  });
+  register(context, attachment);
+  const removed = former === null ? [] : [former];
+  await reconnect(context, transaction, [attachment], removed);
+  await removeTaps(context, transaction, removed);
+}
+
+/** Disconnects TAPs and removes them. */
+export async function unplug(
+  context: Context,
+  transaction: Transaction,
+  removed: readonly Attachment[],
+): Promise<void> {
+  if (removed.length === 0) return;
+  await reconnect(context, transaction, [], removed);
+  transaction.onUndo('forget TAP', () => {
+    for (const attachment of removed) if (attachment.isOpen) register(context, attachment);
+  });
+  for (const attachment of removed) unregister(context, attachment);
+  await removeTaps(context, transaction, removed);
+}

@@ -1,0 +1,155 @@
+/**
+ * Which row of the datapath belongs to whom, and the program that says so.
+ *
+ * The rows of networks and ports are given out lowest first and kept until they are released, because what the worker has
+ * learned is keyed by them. A row that is given out again gets a new serial, so that nothing learned survives.
+ */
+import { type CompiledPort, compileProgram } from '../compile/compile-program.js';
+import { Counters, clearPort } from '../datapath/counters.js';
+import { MAX_NETWORKS, MAX_PORTS, PORT_TAP } from '../datapath/program.js';
+import type { DesiredState } from '../model/desired-state.js';
+import type { CapturePort, CaptureService } from './capture-service.js';
+import type { DatapathHost } from './datapath-host.js';
+import type { Namespace, Tap, TapRequest } from './kernel.js';
+
+/** A TAP that belongs to an endpoint, or is the host vNIC of a network. */
+export interface Attachment {
+  network: string;
+  /** null for the host vNIC. */
+  endpoint: string | null;
+  namespace: Namespace;
+  /** What the TAP was last asked to be. */
+  request: TapRequest;
+  /** Made anew when its removal is taken back. */
+  tap: Tap;
+  /** Whether `tap` is open, not removed. */
+  isOpen: boolean;
+  /** Row in the datapath while it is connected, else -1. */
+  port: number;
+  serial: number;
+}
+
+export interface PortTableOptions {
+  state: DesiredState;
+  datapath: DatapathHost;
+  captures: CaptureService;
+}
+
+export class PortTable {
+  /** Version of the last program that was compiled. */
+  version = 0;
+  private readonly options: PortTableOptions;
+  private readonly counters: Counters;
+  private readonly ports: (Attachment | null)[] = [];
+  private readonly networks: (string | null)[] = [];
+  private readonly networkRows = new Map<string, number>();
+  private serial = 0;
+  private published: Promise<void> = Promise.resolve();
+
+  constructor(options: PortTableOptions) {
+    this.options = options;
+    this.counters = new Counters(options.datapath.tables.counters);
+  }
+
+  addNetwork(name: string): void {
+    const row = lowestFree(this.networks, MAX_NETWORKS);
+    this.networks[row] = name;
+    this.networkRows.set(name, row);
+  }
+
+  /** Its ports must be gone. */
+  removeNetwork(name: string): void {
+    this.networks[this.rowOfNetwork(name)] = null;
+    this.networkRows.delete(name);
+  }
+
+  rowOfNetwork(name: string): number {
+    const row = this.networkRows.get(name);
+    if (row === undefined) throw new Error(`network ${name} has no row`);
+    return row;
+  }
+
+  networkAt(row: number): string | null {
+    return this.networks[row] ?? null;
+  }
+
+  at(port: number): Attachment | null {
+    return this.ports[port] ?? null;
+  }
+
+  *all(): Iterable<Attachment> {
+    for (const attachment of this.ports) if (attachment !== null) yield attachment;
+  }
+
+  /**
+   * Gives rows to `added` and takes them from `removed`, and resolves when the worker runs it: it polls every added one, and
+   * does not touch the removed ones any more. On a rejection all rows are as they were asked to be, whatever the worker did.
+   */
+  async change(added: readonly Attachment[], removed: readonly Attachment[]): Promise<void> {
+    const { datapath } = this.options;
+    const left = removed.filter((attachment) => attachment.port >= 0).map((attachment) => this.release(attachment));
+    for (const attachment of added) this.take(attachment);
+    const requests = [this.publish(), ...left.map((port) => datapath.detachPort(port))];
+    for (const { port, tap } of added) requests.push(datapath.attachPort(port, tap.fd, PORT_TAP, tap.headerBytes));
+    const failed = (await Promise.allSettled(requests)).find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  /** Compiles the state as it is and resolves when the worker runs it. */
+  publish(): Promise<void> {
+    const { captures, datapath, state } = this.options;
+    captures.setPorts(this.capturePorts());
+    const networks = [...this.networkRows].map(([name, index]) => ({ index, spec: state.network(name).spec }));
+    const capture = {
+      snaplen: captures.snaplen(),
+      flagsOf: (endpoint: string | null, network: string) => captures.flagsOf(endpoint, network),
+    };
+    const program = compileProgram({ version: ++this.version, networks, ports: this.compiledPorts(), capture });
+    this.published = datapath.publish(program);
+    return this.published;
+  }
+
+  /** Resolves when the worker runs the last program that was published; never rejects. */
+  settled(): Promise<void> {
+    return this.published.catch(() => {});
+  }
+
+  private take(attachment: Attachment): void {
+    const port = lowestFree(this.ports, MAX_PORTS);
+    this.ports[port] = attachment;
+    attachment.port = port;
+    attachment.serial = ++this.serial;
+    clearPort(this.counters, port);
+  }
+
+  private release(attachment: Attachment): number {
+    const { port } = attachment;
+    this.ports[port] = null;
+    attachment.port = -1;
+    return port;
+  }
+
+  private compiledPorts(): CompiledPort[] {
+    const ports: CompiledPort[] = [];
+    for (const { port, serial, network, endpoint, tap } of this.all()) {
+      const spec = endpoint === null ? null : this.options.state.endpoint(endpoint).spec;
+      ports.push({ index: port, serial, network, endpoint: spec, headerBytes: tap.headerBytes, accepts: tap.accepts });
+    }
+    return ports;
+  }
+
+  private capturePorts(): CapturePort[] {
+    const ports: CapturePort[] = [];
+    for (const { port, network, endpoint, request } of this.all()) {
+      ports.push({ port, endpoint, network, ifname: request.ifname, mac: request.mac });
+    }
+    return ports;
+  }
+}
+
+function lowestFree(rows: readonly (unknown | null)[], limit: number): number {
+  let row = 0;
+  while (row < rows.length && rows[row] !== null) row++;
+  if (row >= limit) throw new Error(`no row left of ${limit}`);
+  return row;
+}

@@ -1,0 +1,58 @@
+/** What the control API shows of networks, compartments and endpoints: the desired state and what became of it. */
+import { isOwned, pathOfCompartment } from '../model/compartment-request.js';
+import type { CompartmentRecord, EndpointRecord, NetworkRecord } from '../model/desired-state.js';
+import { byName } from '../model/names.js';
+import type { Context } from './context.js';
+import type { CompartmentView, EndpointView, NetworkView } from './controller.js';
+
+export function viewNetwork(context: Context, record: NetworkRecord): NetworkView {
+  const { id, spec, addresses, endpoints } = record;
+  const host = context.hostAttachments.get(spec.name);
+  return {
+    ...spec,
+    id,
+    hostInterface: host === undefined ? null : (host.tap.currentName() ?? host.request.ifname),
+    endpoints: [...endpoints].sort(),
+    addresses: { used: addresses.usedCount, free: addresses.freeCount.toString() },
+  };
+}
+
+export function viewCompartment(context: Context, record: CompartmentRecord): CompartmentView {
+  const { id, spec, endpoints } = record;
+  return {
+    ...spec,
+    id,
+    path: pathOfCompartment(spec),
+    owned: isOwned(spec),
+    state: context.open.has(spec.name) ? 'ready' : 'gone',
+    endpoints: [...endpoints].sort(),
+  };
+}
+
+export function viewEndpoint(context: Context, record: EndpointRecord): EndpointView {
+  const { id, spec } = record;
+  const network = context.state.network(spec.network);
+  return {
+    ...spec,
+    id,
+    state: stateOf(context, record),
+    reason: context.reasons.get(spec.name) ?? null,
+    addresses: spec.ip.map((address) => network.addresses.withPrefix(address)),
+    gateway: network.spec.gateway,
+    mtu: network.spec.mtu,
+    port: context.attachments.get(spec.name)?.port ?? null,
+  };
+}
+
+export function stateOf(context: Context, { spec }: EndpointRecord): EndpointView['state'] {
+  if (spec.compartment === null) return 'detached';
+  return context.attachments.has(spec.name) ? 'attached' : 'degraded';
+}
+
+/** Sorted by name. */
+export function viewAll<R extends { spec: { name: string } }, V>(
+  records: ReadonlyMap<string, R>,
+  view: (record: R) => V,
+): V[] {
+  return [...records.values()].sort((a, b) => byName(a.spec, b.spec)).map(view);
+}

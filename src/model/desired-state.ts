@@ -1,0 +1,382 @@
+/**
+ * The desired state: every network, compartment and endpoint that users asked for, and the rules between them.
+ *
+ * Knows nothing of the kernel, of files or of time, so that a whole lab file can be tried out on a copy before anything
+ * happens. Every change either throws a `RequestError` and has changed nothing, or returns how to take it back.
+ *
+ * Invariants: an endpoint's network exists; its compartment exists or is null; names, addresses and MACs of a network and
+ * interface names of a compartment have one owner.
+ */
+import type { CompartmentSpec } from './compartment.js';
+import type { EndpointSpec } from './endpoint.js';
+import type { EndpointWish } from './endpoint-request.js';
+import { overlaps, parseSubnet } from './ip.js';
+import { assignMac } from './mac-assignment.js';
+import { firstFreeIfname } from './names.js';
+import type { NetworkSpec } from './network.js';
+import { HOST_OWNER, NetworkAddresses } from './network-addresses.js';
+import { RequestError } from './problems.js';
+
+/** What the datapath has room for (datapath/program.ts). */
+export interface Limits {
+  networks: number;
+  /** Endpoints and host vNICs together. */
+  ports: number;
+}
+
+export interface NetworkRecord {
+  id: string;
+  spec: NetworkSpec;
+  /** MAC of the host vNIC; null for a network without one. */
+  hostMac: string | null;
+  addresses: NetworkAddresses;
+  /** Names. */
+  endpoints: Set<string>;
+  /** Who uses which MAC on this network, static ones too. */
+  macs: Map<string, string>;
+}
+
+/** (device, inode) of a namespace. */
+export interface NamespaceIdentity {
+  device: number;
+  inode: number;
+}
+
+export interface CompartmentRecord {
+  id: string;
+  spec: CompartmentSpec;
+  /** Which namespace it was; null until it was opened. */
+  identity: NamespaceIdentity | null;
+  /** Names. */
+  endpoints: Set<string>;
+  /** Interface name to endpoint name. */
+  ifnames: Map<string, string>;
+}
+
+export interface EndpointRecord {
+  id: string;
+  spec: EndpointSpec;
+  /** Whether weft chose the interface name, and may choose another one when the endpoint moves. */
+  ifnameIsAutomatic: boolean;
+  /** Serial of the attachment, part of the alias of the TAP: a TAP of an older one is a leftover. */
+  attachment: number;
+  /** Metric of the default routes; 0 without. */
+  metric: number;
+}
+
+/** Names of what `apply` made. */
+export interface Applied {
+  networks: Set<string>;
+  compartments: Set<string>;
+  endpoints: Set<string>;
+  captures: Set<string>;
+}
+
+/** A change that was made, and how to take it back (in reverse order of the changes). */
+export interface Change<T> {
+  record: T;
+  undo: () => void;
+}
+
+/** The first endpoint of a compartment; the kernel prefers it over later ones and over its own 1024 for IPv6. */
+const FIRST_METRIC = 100;
+
+export class DesiredState {
+  readonly instance: string;
+  readonly networks = new Map<string, NetworkRecord>();
+  readonly compartments = new Map<string, CompartmentRecord>();
+  readonly endpoints = new Map<string, EndpointRecord>();
+  readonly applied: Applied = {
+    networks: new Set(),
+    compartments: new Set(),
+    endpoints: new Set(),
+    captures: new Set(),
+  };
+  /** What `apply` started captures with, by name, to start them again with the next daemon. */
+  readonly captureRequests = new Map<string, object>();
+  /** Serial of the last attachment. */
+  attachments = 0;
+  private readonly limits: Limits;
+
+  constructor(instance: string, limits: Limits) {
+    this.instance = instance;
+    this.limits = limits;
+  }
+
+  network(name: string): NetworkRecord {
+    return (
+      this.networks.get(name) ?? fail('not-found', `there is no network ${name}`, '`weft network list` shows them')
+    );
+  }
+
+  compartment(name: string): CompartmentRecord {
+    const found = this.compartments.get(name);
+    return found ?? fail('not-found', `there is no compartment ${name}`, '`weft compartment list` shows them');
+  }
+
+  endpoint(name: string): EndpointRecord {
+    return (
+      this.endpoints.get(name) ?? fail('not-found', `there is no endpoint ${name}`, '`weft endpoint list` shows them')
+    );
+  }
+
+  addNetwork(spec: NetworkSpec, id: string): Change<NetworkRecord> {
+    if (this.networks.has(spec.name)) failExists('network', spec.name);
+    if (this.networks.size >= this.limits.networks) failFull(`${this.limits.networks} networks`, 'network');
+    if (spec.type === 'internal') this.checkPorts();
+    this.checkOverlap(spec);
+    const hostMac = spec.type === 'internal' ? assignMac(this.instance, `host ${spec.name}`, () => false) : null;
+    const macs = new Map<string, string>();
+    if (hostMac !== null) macs.set(hostMac, HOST_OWNER);
+    const record = { id, spec, hostMac, addresses: new NetworkAddresses(spec), endpoints: new Set<string>(), macs };
+    this.networks.set(spec.name, record);
+    return { record, undo: () => this.networks.delete(spec.name) };
+  }
+
+  /** Changes what can change of a living network; the caller has checked that it is only that. */
+  changeNetwork(name: string, spec: NetworkSpec): Change<NetworkRecord> {
+    const record = this.network(name);
+    const former = record.spec;
+    const set = (next: NetworkSpec) => {
+      record.spec = next;
+      record.addresses.setRules(next);
+    };
+    set(spec);
+    return { record, undo: () => set(former) };
+  }
+
+  /** The network must be without endpoints. */
+  removeNetwork(name: string): Change<NetworkRecord> {
+    const record = this.network(name);
+    const wasApplied = this.applied.networks.delete(name);
+    this.networks.delete(name);
+    const undo = () => {
+      this.networks.set(name, record);
+      if (wasApplied) this.applied.networks.add(name);
+    };
+    return { record, undo };
+  }
+
+  addCompartment(spec: CompartmentSpec, id: string): Change<CompartmentRecord> {
+    if (this.compartments.has(spec.name)) failExists('compartment', spec.name);
+    const record: CompartmentRecord = { id, spec, identity: null, endpoints: new Set(), ifnames: new Map() };
+    this.compartments.set(spec.name, record);
+    return { record, undo: () => this.compartments.delete(spec.name) };
+  }
+
+  /** The compartment must be without endpoints. */
+  removeCompartment(name: string): Change<CompartmentRecord> {
+    const record = this.compartment(name);
+    const wasApplied = this.applied.compartments.delete(name);
+    this.compartments.delete(name);
+    const undo = () => {
+      this.compartments.set(name, record);
+      if (wasApplied) this.applied.compartments.add(name);
+    };
+    return { record, undo };
+  }
+
+  /**
+   * Adds an endpoint that is detached: `attach` puts it into the compartment that it asked for. `ifname`: what weft should
+   * call its interface if it may choose and the name is free.
+   */
+  addEndpoint(wish: EndpointWish, id: string, ifname = 'eth0'): Change<EndpointRecord> {
+    if (this.endpoints.has(wish.name)) failExists('endpoint', wish.name);
+    const network = this.network(wish.network);
+    if (wish.compartment !== null) this.compartment(wish.compartment);
+    this.checkPorts();
+    const mac =
+      wish.mac ?? assignMac(this.instance, `endpoint ${wish.name}`, (candidate) => network.macs.has(candidate));
+    for (const used of [mac, ...wish.staticMacs]) this.checkMac(network, used, wish.name);
+    const cursors = network.addresses.cursors();
+    const ip = network.addresses.assign(wish.name, wish.ip);
+    const spec: EndpointSpec = { ...wish, compartment: null, ifname: wish.ifname ?? ifname, mac, ip };
+    const record: EndpointRecord = { id, spec, ifnameIsAutomatic: wish.ifname === null, attachment: 0, metric: 0 };
+    this.enter(record);
+    const undo = () => {
+      this.leave(record);
+      network.addresses.setCursors(cursors);
+    };
+    return { record, undo };
+  }
+
+  /** Changes what can change of a living endpoint; the caller has checked that it is only that. */
+  changeEndpoint(name: string, spec: EndpointSpec): Change<EndpointRecord> {
+    const record = this.endpoint(name);
+    const former = record.spec;
+    const network = this.network(former.network);
+    for (const mac of spec.staticMacs) this.checkMac(network, mac, name);
+    const set = (next: EndpointSpec) => {
+      for (const mac of [record.spec.mac, ...record.spec.staticMacs]) network.macs.delete(mac);
+      record.spec = next;
+      for (const mac of [next.mac, ...next.staticMacs]) network.macs.set(mac, name);
+    };
+    set(spec);
+    return { record, undo: () => set(former) };
+  }
+
+  /** The endpoint must be detached. Its addresses are free from now on. */
+  removeEndpoint(name: string): Change<EndpointRecord> {
+    const record = this.endpoint(name);
+    const wasApplied = this.applied.endpoints.delete(name);
+    this.leave(record);
+    const undo = () => {
+      this.enter(record);
+      this.network(record.spec.network).addresses.restore(name, record.spec.ip);
+      if (wasApplied) this.applied.endpoints.add(name);
+    };
+    return { record, undo };
+  }
+
+  /**
+   * Puts an endpoint into a compartment, also from another one. `isForeign` tells interfaces that are there already and
+   * that weft did not make. Throws conflict when the interface name is taken and was not weft's choice.
+   */
+  attach(name: string, compartmentName: string, isForeign: (ifname: string) => boolean): Change<EndpointRecord> {
+    const record = this.endpoint(name);
+    const target = this.compartment(compartmentName);
+    const isTaken = (ifname: string) => (target.ifnames.get(ifname) ?? name) !== name || isForeign(ifname);
+    let ifname = record.spec.ifname;
+    if (isTaken(ifname)) {
+      if (!record.ifnameIsAutomatic) failInterface(target, ifname);
+      ifname = firstFreeIfname(isTaken);
+    }
+    const metric = record.spec.defaultRoute ? this.metricIn(target, record) : 0;
+    this.attachments++;
+    return this.place(record, compartmentName, ifname, this.attachments, metric);
+  }
+
+  detach(name: string): Change<EndpointRecord> {
+    const record = this.endpoint(name);
+    return this.place(record, null, record.spec.ifname, record.attachment, 0);
+  }
+
+  /** Alias of the TAP of an endpoint, by which it is found again. */
+  aliasOf(record: EndpointRecord): string {
+    return `${this.aliasPrefix}${record.id}.${record.attachment}`;
+  }
+
+  aliasOfHost(record: NetworkRecord): string {
+    return `${this.aliasPrefix}host.${record.id}`;
+  }
+
+  get aliasPrefix(): string {
+    return `weft:${this.instance}:`;
+  }
+
+  /** For loading: enters an endpoint with everything it had. Throws when that contradicts what is there already. */
+  adopt(record: EndpointRecord): void {
+    const { spec } = record;
+    if (this.endpoints.has(spec.name)) failExists('endpoint', spec.name);
+    const network = this.network(spec.network);
+    const compartment = spec.compartment === null ? null : this.compartment(spec.compartment);
+    if (compartment?.ifnames.has(spec.ifname)) failInterface(compartment, spec.ifname);
+    for (const mac of [spec.mac, ...spec.staticMacs]) this.checkMac(network, mac, spec.name);
+    const cursors = network.addresses.cursors();
+    const ip = network.addresses.assign(spec.name, spec.ip);
+    network.addresses.setCursors(cursors);
+    record.spec = { ...spec, compartment: null, ip };
+    this.enter(record);
+    this.place(record, spec.compartment, spec.ifname, record.attachment, record.metric);
+  }
+
+  private enter(record: EndpointRecord): void {
+    const { name, mac, staticMacs } = record.spec;
+    const network = this.network(record.spec.network);
+    this.endpoints.set(name, record);
+    network.endpoints.add(name);
+    for (const used of [mac, ...staticMacs]) network.macs.set(used, name);
+  }
+
+  private leave(record: EndpointRecord): void {
+    const { name, mac, staticMacs, ip } = record.spec;
+    const network = this.network(record.spec.network);
+    this.endpoints.delete(name);
+    network.endpoints.delete(name);
+    for (const used of [mac, ...staticMacs]) network.macs.delete(used);
+    network.addresses.releaseTexts(ip);
+  }
+
+  private place(
+    record: EndpointRecord,
+    compartment: string | null,
+    ifname: string,
+    attachment: number,
+    metric: number,
+  ): Change<EndpointRecord> {
+    const former = { ...record };
+    const move = (to: Pick<EndpointRecord, 'spec' | 'attachment' | 'metric'>) => {
+      const left = record.spec.compartment === null ? undefined : this.compartments.get(record.spec.compartment);
+      left?.endpoints.delete(record.spec.name);
+      left?.ifnames.delete(record.spec.ifname);
+      Object.assign(record, { spec: to.spec, attachment: to.attachment, metric: to.metric });
+      if (to.spec.compartment === null) return;
+      const entered = this.compartment(to.spec.compartment);
+      entered.endpoints.add(to.spec.name);
+      entered.ifnames.set(to.spec.ifname, to.spec.name);
+    };
+    move({ spec: { ...record.spec, compartment, ifname }, attachment, metric });
+    return { record, undo: () => move(former) };
+  }
+
+  /** Whoever came first keeps the lowest metric, also when its interface has to be made anew. */
+  private metricIn(compartment: CompartmentRecord, record: EndpointRecord): number {
+    const { name } = record.spec;
+    if (record.spec.compartment === compartment.spec.name && record.metric > 0) return record.metric;
+    let metric = FIRST_METRIC;
+    for (const other of compartment.endpoints) {
+      if (other !== name) metric = Math.max(metric, (this.endpoints.get(other)?.metric ?? 0) + 1);
+    }
+    return metric;
+  }
+
+  private checkOverlap(spec: NetworkSpec): void {
+    for (const text of spec.subnets) {
+      for (const other of this.networks.values()) {
+        const hit = other.spec.subnets.find((candidate) => doOverlap(candidate, text));
+        if (hit === undefined) continue;
+        const message = `subnet ${text} overlaps ${hit} of network ${other.spec.name}`;
+        throw new RequestError('conflict', message, 'choose another subnet, or delete that network first');
+      }
+    }
+  }
+
+  private checkMac(network: NetworkRecord, mac: string, endpoint: string): void {
+    const owner = network.macs.get(mac);
+    if (owner === undefined || owner === endpoint) return;
+    const whose = owner === HOST_OWNER ? 'the host vNIC' : `endpoint ${owner}`;
+    const message = `MAC ${mac} is used by ${whose} on network ${network.spec.name}`;
+    throw new RequestError('conflict', message, 'choose another MAC, or leave mac out and weft chooses one');
+  }
+
+  private checkPorts(): void {
+    let used = this.endpoints.size;
+    for (const network of this.networks.values()) if (network.hostMac !== null) used++;
+    if (used >= this.limits.ports) failFull(`${this.limits.ports} ports`, 'endpoint');
+  }
+}
+
+export function doOverlap(a: string, b: string): boolean {
+  const left = parseSubnet(a);
+  const right = parseSubnet(b);
+  return left.ok && right.ok && overlaps(left.value, right.value);
+}
+
+function fail(code: 'not-found', message: string, remedy: string): never {
+  throw new RequestError(code, message, remedy);
+}
+
+function failExists(what: string, name: string): never {
+  throw new RequestError('already-exists', `${what} ${name} exists already`, 'choose another name, or delete it first');
+}
+
+function failFull(limit: string, what: string): never {
+  throw new RequestError('exhausted', `this daemon has all the ${limit} that it can have`, `delete a ${what} first`);
+}
+
+function failInterface(compartment: CompartmentRecord, ifname: string): never {
+  const owner = compartment.ifnames.get(ifname);
+  const whose = owner === undefined ? '' : ` (endpoint ${owner})`;
+  const message = `compartment ${compartment.spec.name} has an interface ${ifname} already${whose}`;
+  throw new RequestError('conflict', message, 'choose another ifname, or leave it out and weft chooses a free one');
+}
