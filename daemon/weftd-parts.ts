@@ -1,0 +1,76 @@
+/** Puts the daemon together from its parts, in the order in which they need each other, and takes it apart in reverse. */
+import { claimSocketPath, listenOn } from '../src/api/socket-file.js';
+import { startDatapath } from '../src/control/datapath-client.js';
+import { openStore } from '../src/control/store.js';
+import type { Logger } from './weftd-log.js';
+import type { WeftdOptions } from './weftd-options.js';
+
+export interface CreatedDaemon {
+  close(): Promise<void>;
+}
+
+export interface Surroundings {
+  log: Logger;
+  /** ms since 1970. */
+  startedAt: number;
+  version: string;
+  maxConnections: number;
+}
+
+/** Resolves when the lab forwards and the API answers. Rejects with what the operator should read; then nothing runs. */
+export async function createDaemon(options: WeftdOptions, around: Surroundings): Promise<CreatedDaemon> {
+  const undo: (() => unknown)[] = [];
+  try {
+    await build(options, around, undo);
+  } catch (error) {
+    await unwind(undo);
+    throw error;
+  }
+  return { close: () => unwind(undo) };
+}
+
+async function build(options: WeftdOptions, around: Surroundings, undo: (() => unknown)[]): Promise<void> {
+  const { log } = around;
+  const { socket, stateDir, runDir } = options;
+  const clock = { now: () => Date.now() };
+
+  await claimSocketPath(socket);
+  const store = await openStore({ directory: stateDir, clock });
+  undo.push(() => store.close());
+  // The worker boots in its own thread while this one loads the rest of the program: that saves 100 ms.
+  const starting = startDatapath({ workerUrl: new URL('./datapath-worker.js', import.meta.url), log });
+  undo.push(() => starting.then((datapath) => datapath.stop()));
+  const [datapath, parts] = await Promise.all([starting, loadParts()]);
+  const { createApiServer, createCaptureManager, createController, createLinuxKernel } = parts;
+
+  const kernel = createLinuxKernel({ runDir, instance: store.state.instance });
+  const captures = createCaptureManager({ tables: datapath.tables, clock, log });
+  const about = {
+    version: around.version,
+    pid: process.pid,
+    startedAt: around.startedAt,
+    socket,
+    stateDir,
+    runDir,
+    residentBytes: () => process.memoryUsage.rss(),
+  };
+  const controller = await createController({ kernel, datapath, store, captures, clock, log, about });
+  // From here on the controller ends the datapath and the store, in its own order.
+  undo.splice(0, undo.length, () => controller.close());
+  const api = await createApiServer({ controller, log, limits: { connections: around.maxConnections } });
+  undo.push(() => api.stop());
+  undo.push(await listenOn(api.http, socket));
+}
+
+async function loadParts() {
+  const { createLinuxKernel } = await import('../src/control/linux-kernel.js');
+  const { createController } = await import('../src/control/engine.js');
+  const { createCaptureManager } = await import('../src/control/capture-manager.js');
+  const { createApiServer } = await import('../src/api/server.js');
+  return { createLinuxKernel, createController, createCaptureManager, createApiServer };
+}
+
+/** The last one first. */
+async function unwind(undo: (() => unknown)[]): Promise<void> {
+  for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+}

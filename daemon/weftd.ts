@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+/**
+ * The daemon: reads what it is told, wires kernel, datapath, controller and API together, and takes them apart again.
+ * Every fault of the start is one line on stderr and exit status 1.
+ */
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { readVersion } from './package-version.js';
+import { createLog, type Logger } from './weftd-log.js';
+import { HELP, OptionsError, readOptions, type WeftdOptions } from './weftd-options.js';
+import type { CreatedDaemon } from './weftd-parts.js';
+
+/** An orderly end takes milliseconds; one that hangs is cut off. */
+const LONGEST_END_MS = 8000;
+
+const startedAt = Date.now();
+
+try {
+  const request = await readOptions(process.argv.slice(2));
+  if (request.kind === 'help') process.stdout.write(`${HELP}\n`);
+  else if (request.kind === 'version') process.stdout.write(`weftd ${readVersion()}\n`);
+  else await run(request.options);
+} catch (error) {
+  fail(error as Error);
+}
+
+async function run(options: WeftdOptions): Promise<void> {
+  checkRights();
+  const log = createLog(options.logLevel, process.stderr.isTTY === true);
+  dieOnFaults(log);
+  const stopRequest = whenAskedToStop();
+  const { createDaemon } = await import('./weftd-parts.js');
+  const daemon = await createDaemon(options, {
+    log,
+    startedAt,
+    version: readVersion(),
+    maxConnections: maxConnections(),
+  });
+  log.info({ socket: options.socket, ms: Math.round(process.uptime() * 1000) }, 'ready');
+  await end(daemon, await stopRequest, log);
+}
+
+async function end(daemon: CreatedDaemon, signal: string, log: Logger): Promise<void> {
+  log.info({ signal }, 'stopping');
+  setTimeout(() => {
+    log.error({}, 'the end took too long: cut off; the saved state is complete');
+    process.exit(1);
+  }, LONGEST_END_MS).unref();
+  await daemon.close();
+  log.info({}, 'stopped');
+  process.exit(0);
+}
+
+/** Resolves with the name of the signal. Signals that come during the start are kept until it is over. */
+function whenAskedToStop(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal));
+    // A closed terminal ends a foreground program.
+    process.on('SIGHUP', () => resolve('SIGHUP'));
+  });
+}
+
+/** A bug: the state on disk is complete, interfaces persist, whoever supervises starts weftd again. */
+function dieOnFaults(log: Logger): void {
+  process.on('uncaughtException', (error) => {
+    log.fatal({ error: error.stack ?? String(error) }, 'weftd met a fault of its own and ends');
+    process.exit(1);
+  });
+}
+
+function checkRights(): void {
+  if (process.geteuid?.() !== 0) {
+    throw new OptionsError('not root: weftd makes interfaces and enters network namespaces (start it with sudo)');
+  }
+  try {
+    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new OptionsError(
+      missing
+        ? 'no /dev/net/tun: the kernel module tun is not loaded (modprobe tun; in a container: --device /dev/net/tun)'
+        : '/dev/net/tun cannot be opened (in a container: --device /dev/net/tun --cap-add NET_ADMIN)',
+    );
+  }
+}
+
+/** Half of the file descriptors of the process are for interfaces and files. */
+function maxConnections(): number {
+  const line = readFileSync('/proc/self/limits', 'utf8').match(/^Max open files\s+(\d+)/m);
+  const descriptors = line === null ? 1024 : Number(line[1]);
+  return Math.max(64, Math.min(4096, Math.floor(descriptors / 2)));
+}
+
+function fail(error: Error & { remedy?: string }): never {
+  const remedy = error.remedy ? ` (${error.remedy})` : '';
+  process.stderr.write(`error: ${error.message.split('\n', 1)[0]}${remedy}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,23 @@
+/** Every route of the API. */
+import type { Route } from '../route.js';
+import { captureRoutes } from './captures.js';
+import { compartmentRoutes } from './compartments.js';
+import { documentRoutes } from './documents.js';
+import { endpointRoutes } from './endpoints.js';
+import { eventRoutes } from './events.js';
+import { labRoutes } from './lab.js';
+import { networkRoutes } from './networks.js';
+import { statusRoutes } from './status.js';
+import { tableRoutes } from './tables.js';
+
+export const ROUTES: readonly Route[] = [
+  ...networkRoutes,
+  ...compartmentRoutes,
+  ...endpointRoutes,
+  ...captureRoutes,
+  ...tableRoutes,
+  ...statusRoutes,
+  ...eventRoutes,
+  ...labRoutes,
+  ...documentRoutes,
+];

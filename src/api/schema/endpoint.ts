@@ -1,0 +1,81 @@
+/** Endpoints: what a request may say and what an answer looks like. */
+import { Type } from '@sinclair/typebox';
+import type { EndpointPatch, EndpointRequest, EndpointView } from '../../control/controller.js';
+import { AddressOrList, Closed, Interface, Name, Nullable, type Of, OneOf, type Same, Text } from './common.js';
+
+const Mac = Type.String({
+  pattern: '^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$',
+  description: 'MAC address, for example 02:00:5e:10:00:01',
+  'x-says': 'must be a MAC address like 02:00:5e:10:00:01',
+});
+const VlanId = Type.Integer({ minimum: 1, maximum: 4094, description: 'VLAN identifier' });
+const Vlan = Type.Union(
+  [
+    Closed({ mode: Type.Literal('access'), id: VlanId }, 'Untagged frames belong to VLAN `id`'),
+    Closed(
+      {
+        mode: Type.Literal('trunk'),
+        native: Type.Union([VlanId, Type.Null()], { description: 'VLAN of untagged frames' }),
+        allowed: Type.Union([Type.Array(VlanId, { maxItems: 4094 }), Type.Null()], { description: 'null = all' }),
+      },
+      'Tagged frames of the allowed VLANs',
+    ),
+    Type.Null(),
+  ],
+  { 'x-says': 'must be null, { mode: access, id } or { mode: trunk, native, allowed }' },
+);
+const Isolated = Type.Boolean({ description: 'Isolated endpoints reach only those that are not isolated' });
+const StaticMacs = Type.Array(Mac, { maxItems: 1024, description: 'Further MACs behind this endpoint' });
+
+/** Everything of an endpoint request but its name: the body of a lab file entry. */
+export const EndpointFields = {
+  network: Name,
+  compartment: Type.Optional(
+    Type.Union([Name, Type.Null()], { 'x-says': 'must be the name of a compartment or null' }),
+  ),
+  ip: Type.Optional(AddressOrList),
+  mac: Type.Optional(Mac),
+  ifname: Type.Optional(Interface),
+  defaultRoute: Type.Optional(Type.Boolean({ description: 'Whether the gateways become default routes' })),
+  vlan: Type.Optional(Vlan),
+  isolated: Type.Optional(Isolated),
+  offload: Type.Optional(Type.Boolean({ description: 'false: finished checksums and no super-frames' })),
+  staticMacs: Type.Optional(StaticMacs),
+};
+
+export const EndpointRequestSchema = Closed({ name: Name, ...EndpointFields }, 'An endpoint to create');
+
+export const EndpointPatchSchema = Closed(
+  { isolated: Type.Optional(Isolated), vlan: Type.Optional(Vlan), staticMacs: Type.Optional(StaticMacs) },
+  'What can be changed of a living endpoint',
+);
+
+export const AttachSchema = Closed({ compartment: Name }, 'Where to attach it');
+
+export const EndpointSchema = Closed(
+  {
+    name: Name,
+    network: Name,
+    compartment: Nullable(Name),
+    ifname: Interface,
+    mac: Mac,
+    ip: Type.Array(Text(64, 'Address')),
+    defaultRoute: Type.Boolean(),
+    vlan: Vlan,
+    isolated: Isolated,
+    offload: Type.Boolean(),
+    staticMacs: StaticMacs,
+    id: Type.String({ description: 'Stable identifier' }),
+    state: OneOf(['attached', 'detached', 'degraded']),
+    reason: Nullable(Type.String({ description: 'Why it is degraded or was detached' })),
+    addresses: Type.Array(Type.String(), { description: 'With prefix length' }),
+    gateway: Type.Array(Type.String()),
+    mtu: Type.Integer(),
+    port: Nullable(Type.Integer({ description: 'Row in the datapath' })),
+  },
+  'An endpoint: one NIC of one compartment on one network',
+);
+
+true satisfies Same<Of<typeof EndpointRequestSchema>, EndpointRequest>;
+true satisfies Same<Of<typeof EndpointPatchSchema>, EndpointPatch>;
+true satisfies Same<Of<typeof EndpointSchema>, EndpointView>;

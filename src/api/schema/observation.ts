@@ -1,0 +1,106 @@
+/** What can only be looked at: MAC table, flows, drops, statistics, events, status. */
+import { Type } from '@sinclair/typebox';
+import type { DropView, FdbEntry, StatsView, StatusView, WeftEvent } from '../../control/controller.js';
+import { Closed, Count, Name, Nullable, type Of, OneOf, type Same } from './common.js';
+
+export const FdbEntrySchema = Closed(
+  {
+    network: Name,
+    vlan: Type.Integer({ description: '0 = untagged' }),
+    mac: Type.String(),
+    endpoint: Type.String(),
+    kind: OneOf(['learned', 'static', 'host']),
+    ageSeconds: Type.Number({ description: 'Seconds since the last frame from this MAC' }),
+  },
+  'An entry of the MAC table',
+);
+
+export const FlowSchema = Closed({}, 'A flow; no network type of this version makes any');
+
+export const DropSchema = Closed(
+  {
+    reason: Type.String(),
+    scope: OneOf(['frame', 'departure']),
+    stage: Type.String(),
+    frames: Count,
+    sentence: Type.String({ description: 'What happened' }),
+    hint: Type.String({ description: 'What to do about it' }),
+    endpoints: Type.Array(Closed({ endpoint: Type.String(), frames: Count })),
+  },
+  'A reason for which frames are dropped, and how often that happened',
+);
+
+const EndpointStatsSchema = Closed({
+  endpoint: Name,
+  network: Name,
+  compartment: Nullable(Name),
+  state: OneOf(['attached', 'detached', 'degraded']),
+  rxFrames: Type.Number({ description: 'From the endpoint into the network' }),
+  rxBytes: Count,
+  txFrames: Type.Number({ description: 'From the network to the endpoint' }),
+  txBytes: Count,
+  rxDropped: Count,
+  txDropped: Count,
+});
+
+export const StatsSchema = Closed(
+  {
+    time: Type.String({ description: 'RFC 3339' }),
+    endpoints: Type.Array(EndpointStatsSchema),
+    datapath: Closed({
+      turns: Count,
+      arrivals: Count,
+      originated: Count,
+      forwarded: Count,
+      consumed: Count,
+      dropped: Count,
+      departures: Count,
+      sent: Count,
+      transmitDropped: Count,
+      macs: Count,
+      macMoves: Count,
+      macEvictions: Count,
+    }),
+  },
+  'Counters of all endpoints and of the datapath',
+);
+
+export const EventSchema = Closed(
+  {
+    sequence: Type.Integer({ description: 'Rises by one per event' }),
+    time: Type.String({ description: 'RFC 3339' }),
+    type: Type.String({ description: 'For example endpoint-attached' }),
+    object: OneOf(['network', 'compartment', 'endpoint', 'capture', 'daemon']),
+    name: Type.String(),
+    message: Type.String(),
+  },
+  'Something that happened',
+);
+
+export const StatusSchema = Closed(
+  {
+    version: Type.String(),
+    instance: Type.String(),
+    pid: Type.Integer(),
+    startedAt: Type.String({ description: 'RFC 3339' }),
+    uptimeSeconds: Type.Number(),
+    socket: Type.String(),
+    stateDir: Type.String(),
+    runDir: Type.String(),
+    program: Closed({ desired: Type.Integer(), applied: Type.Integer() }),
+    worker: OneOf(['running', 'restarting']),
+    networks: Count,
+    compartments: Count,
+    endpoints: Closed({ total: Count, attached: Count, detached: Count, degraded: Count }),
+    captures: Count,
+    memory: Closed({ residentBytes: Count }),
+    warnings: Type.Array(Type.String({ description: 'What an operator should know' })),
+  },
+  'How the daemon is doing',
+);
+
+true satisfies Same<Of<typeof FdbEntrySchema>, FdbEntry>;
+true satisfies Same<Of<typeof DropSchema>, DropView>;
+true satisfies Same<Of<typeof StatsSchema>, StatsView>;
+true satisfies Same<Of<typeof EventSchema>, WeftEvent>;
+true satisfies Same<Of<typeof StatusSchema>, StatusView>;

@@ -1,0 +1,106 @@
+/** weft stats [--watch]: counters once, or rates in a table that is redrawn in place until Ctrl-C. */
+import { type Command, Option } from 'commander';
+import type { SchemaTypes } from '../../api/schema/catalogue.js';
+import { integerOption, objectOption, readSeconds } from '../options.js';
+import { type RateRow, ratesOf, rateTable, totalsTable } from '../render/stats.js';
+import type { Session } from '../session.js';
+
+type Stats = SchemaTypes['Stats'];
+
+interface StatsOptions {
+  watch?: boolean;
+  interval: number;
+  count?: number;
+  network?: string;
+}
+
+const HOME = '\x1b[H';
+const CLEAR_LINE = '\x1b[K';
+const CLEAR_BELOW = '\x1b[J';
+const ALTERNATE_SCREEN = '\x1b[?1049h\x1b[?25l';
+const MAIN_SCREEN = '\x1b[?25h\x1b[?1049l';
+
+export function addStatsCommand(program: Command, session: Session): void {
+  program
+    .command('stats')
+    .description('counters of endpoints; with --watch rates, busiest first, until Ctrl-C')
+    .option('-w, --watch', 'redraw in place')
+    .addOption(new Option('--interval <SECONDS>', 'between two readings of --watch').argParser(readSeconds).default(1))
+    .addOption(integerOption('--count <N>', 'stop --watch after N tables', 1, 1_000_000))
+    .addOption(objectOption('--network <NET>', 'only endpoints of this network', 'network'))
+    .action(async (options: StatsOptions) => {
+      if (options.watch) return watch(session, options);
+      const stats = await readStats(session, options);
+      session.answer(stats, totalsTable(stats));
+    });
+}
+
+async function readStats(session: Session, options: StatsOptions): Promise<Stats> {
+  const stats = await session.client.call<Stats>({
+    what: 'cannot read the counters',
+    method: 'GET',
+    path: '/v1/stats',
+  });
+  const { network } = options;
+  if (network === undefined) return stats;
+  return { ...stats, endpoints: stats.endpoints.filter((endpoint) => endpoint.network === network) };
+}
+
+async function watch(session: Session, options: StatsOptions): Promise<void> {
+  const { stdout } = session.world;
+  const drawsInPlace = stdout.isTTY === true && !session.isJson;
+  const pause = createPause(options.interval * 1000);
+  const forget = session.world.onInterrupt(pause.stop);
+  if (drawsInPlace) stdout.write(ALTERNATE_SCREEN);
+  let last: RateRow[] = [];
+  try {
+    let before = await readStats(session, options);
+    for (let shown = 0; shown < (options.count ?? Number.POSITIVE_INFINITY); shown++) {
+      if (!(await pause.wait())) break;
+      const now = await readStats(session, options);
+      last = ratesOf(before, now);
+      before = now;
+      if (session.isJson) stdout.write(`${JSON.stringify({ time: now.time, endpoints: last })}\n`);
+      else if (drawsInPlace) stdout.write(screen(heading(now, options), rateTable(last), stdout.rows ?? 24));
+      else session.print(`${heading(now, options)}\n${rateTable(last)}\n`);
+    }
+  } finally {
+    forget();
+    if (drawsInPlace) stdout.write(MAIN_SCREEN);
+  }
+  if (drawsInPlace && last.length > 0) session.print(rateTable(last));
+}
+
+function heading(stats: Stats, options: StatsOptions): string {
+  const time = stats.time.slice(11, 19);
+  return `weft stats  ${time} UTC  every ${options.interval} s  ${stats.endpoints.length} endpoints  Ctrl-C stops`;
+}
+
+/** Overwrites what the screen shows, line by line, so that nothing flickers; what does not fit is cut. */
+function screen(head: string, table: string, rows: number): string {
+  const lines = [head, '', ...table.split('\n')].slice(0, rows - 1);
+  return HOME + lines.map((line) => `${line}${CLEAR_LINE}\r\n`).join('') + CLEAR_BELOW;
+}
+
+/** A wait that can be cut short: resolves true after `ms`, false once stopped. */
+function createPause(ms: number): { wait(): Promise<boolean>; stop(): void } {
+  let stopped = false;
+  let finish: () => void = () => {};
+  return {
+    async wait() {
+      if (stopped) return false;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        finish = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      return !stopped;
+    },
+    stop() {
+      stopped = true;
+      finish();
+    },
+  };
+}

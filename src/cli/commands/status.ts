@@ -1,0 +1,90 @@
+/** weft status, weft version, weft doctor */
+import type { Command } from 'commander';
+import type { SchemaTypes } from '../../api/schema/catalogue.js';
+import { CliError, EXIT_FAILURE } from '../failure.js';
+import { fieldsText, tableText } from '../render/table.js';
+import { bytes, duration } from '../render/units.js';
+import { DEFAULT_RUN_DIR, type Finding, type Session } from '../session.js';
+
+type Status = SchemaTypes['Status'];
+
+export function addStatusCommand(program: Command, session: Session): void {
+  program
+    .command('status')
+    .description('how the daemon is doing')
+    .action(async () => {
+      const status = await readStatus(session);
+      session.answer(status, statusText(status));
+    });
+}
+
+export function addVersionCommand(program: Command, session: Session): void {
+  program
+    .command('version')
+    .description('versions of this program and of the daemon')
+    .action(async () => {
+      const { version } = session.world;
+      const daemon = await readStatus(session).catch(() => null);
+      const running = daemon === null ? `weftd does not answer on ${session.socketPath}` : `weftd ${daemon.version}`;
+      session.answer({ version, daemon: daemon?.version ?? null }, `weft ${version}\n${running}`);
+    });
+}
+
+export function addDoctorCommand(program: Command, session: Session): void {
+  program
+    .command('doctor')
+    .description('checks the machine and says what to do; works without a daemon')
+    .action(async () => {
+      const daemon = await readStatus(session).catch(() => null);
+      const findings = await session.world.checkMachine(daemon?.runDir ?? DEFAULT_RUN_DIR);
+      session.answer(findings, doctorText(findings));
+      const failed = findings.filter((finding) => finding.status === 'fail').map((finding) => finding.check);
+      if (failed.length === 0) return;
+      throw new CliError('this machine cannot run weft yet', failed.join(', '), 'see the remedies above', EXIT_FAILURE);
+    });
+}
+
+function readStatus(session: Session): Promise<Status> {
+  return session.client.call<Status>({ what: 'cannot read the status', method: 'GET', path: '/v1/status' });
+}
+
+function statusText(status: Status): string {
+  const { endpoints, program } = status;
+  const parts = (['attached', 'detached', 'degraded'] as const).filter((state) => endpoints[state] > 0);
+  const states = parts.map((state) => `${endpoints[state]} ${state}`).join(', ');
+  const versions =
+    program.applied === program.desired
+      ? `program ${program.applied}`
+      : `program ${program.applied}, ${program.desired} is on its way`;
+  return [
+    `weftd ${status.version} runs: process ${status.pid}, for ${duration(status.uptimeSeconds)}`,
+    '',
+    fieldsText([
+      ['Datapath', `${status.worker}, ${versions}`],
+      ['Networks', String(status.networks)],
+      ['Compartments', String(status.compartments)],
+      ['Endpoints', states === '' ? '0' : `${endpoints.total} (${states})`],
+      ['Captures', String(status.captures)],
+      ['Memory', bytes(status.memory.residentBytes)],
+      ['Started', status.startedAt],
+      ['Socket', status.socket],
+      ['State', status.stateDir],
+      ['Runtime', status.runDir],
+      ['Instance', status.instance],
+      ['Warnings', status.warnings.join('\n') || 'none'],
+    ]),
+  ].join('\n');
+}
+
+const MARKS: Record<Finding['status'], string> = { ok: 'ok', info: 'info', warn: 'WARN', fail: 'FAIL' };
+
+function doctorText(findings: Finding[]): string {
+  const table = tableText(
+    [{ title: 'STATUS' }, { title: 'CHECK' }, { title: 'FINDING' }],
+    findings.map(({ check, status, finding }) => [MARKS[status], check, finding]),
+  );
+  const advice = findings
+    .filter(({ status, cost, remedy }) => status !== 'ok' && (cost !== '' || remedy !== ''))
+    .map(({ check, cost, remedy }) => [check, [cost, remedy].filter((line) => line !== '').join('\n')] as const);
+  return advice.length === 0 ? table : `${table}\n\nWhat to do:\n${fieldsText(advice)}`;
+}

@@ -1,0 +1,123 @@
+/** weft fdb list | flush, weft flow list, weft drop list */
+import type { Command } from 'commander';
+import type { SchemaTypes } from '../../api/schema/catalogue.js';
+import { objectOption } from '../options.js';
+import { fieldsText, tableText } from '../render/table.js';
+import { duration } from '../render/units.js';
+import type { Session } from '../session.js';
+
+type FdbEntry = SchemaTypes['FdbEntry'];
+type Drop = SchemaTypes['Drop'];
+
+interface NetworkFilter {
+  network?: string;
+}
+
+const networkFilter = () => objectOption('--network <NET>', 'only this network', 'network');
+
+function queryOf(options: NetworkFilter): string {
+  return options.network === undefined ? '' : `?network=${encodeURIComponent(options.network)}`;
+}
+
+export function addFdbCommand(program: Command, session: Session): void {
+  const fdb = program.command('fdb').description('the MAC table: which MAC is behind which endpoint');
+  fdb
+    .command('list')
+    .alias('ls')
+    .description('learned and static entries')
+    .addOption(networkFilter())
+    .action(async (options: NetworkFilter) => {
+      const call = { what: 'cannot list the MAC table', method: 'GET', path: `/v1/fdb${queryOf(options)}` } as const;
+      const entries = await session.client.call<FdbEntry[]>(call);
+      session.answer(entries, entries.length === 0 ? 'no MACs: nothing has been learned' : fdbText(entries));
+    });
+  fdb
+    .command('flush')
+    .description('forget learned entries, of one network or of all')
+    .addOption(networkFilter())
+    .action(async (options: NetworkFilter) => {
+      const call = {
+        what: 'cannot flush the MAC table',
+        method: 'DELETE',
+        path: `/v1/fdb${queryOf(options)}`,
+      } as const;
+      await session.client.call(call);
+      const where = options.network === undefined ? 'all networks' : `network ${options.network}`;
+      session.answer({ network: options.network ?? null, flushed: true }, `learned MACs of ${where} forgotten`);
+    });
+}
+
+export function addFlowCommand(program: Command, session: Session): void {
+  program
+    .command('flow')
+    .description('the flow table')
+    .command('list')
+    .alias('ls')
+    .description('flows (the network types of this version make none)')
+    .addOption(networkFilter())
+    .action(async (options: NetworkFilter) => {
+      const call = { what: 'cannot list the flows', method: 'GET', path: `/v1/flows${queryOf(options)}` } as const;
+      const flows = await session.client.call<unknown[]>(call);
+      session.answer(flows, 'no flows: private and internal networks make none');
+    });
+}
+
+export function addDropCommand(program: Command, session: Session): void {
+  program
+    .command('drop')
+    .description('dropped frames, by reason')
+    .command('list')
+    .alias('ls')
+    .description('why frames were dropped, how many, where, and what to do about it')
+    .option('--all', 'also reasons that have not occurred')
+    .action(async (options: { all?: boolean }) => {
+      const call = { what: 'cannot list the drops', method: 'GET', path: '/v1/drops' } as const;
+      const drops = await session.client.call<Drop[]>(call);
+      const shown = options.all ? drops : drops.filter((drop) => drop.frames > 0);
+      session.answer(drops, shown.length === 0 ? 'nothing has been dropped' : dropText(shown));
+    });
+}
+
+function fdbText(entries: FdbEntry[]): string {
+  const sorted = [...entries].sort(
+    (a, b) =>
+      compare(a.network, b.network) || a.vlan - b.vlan || compare(a.endpoint, b.endpoint) || compare(a.mac, b.mac),
+  );
+  return tableText(
+    [
+      { title: 'NETWORK' },
+      { title: 'VLAN', right: true },
+      { title: 'MAC' },
+      { title: 'ENDPOINT' },
+      { title: 'KIND' },
+      { title: 'LAST SEEN', right: true },
+    ],
+    sorted.map((entry) => [
+      entry.network,
+      entry.vlan === 0 ? '' : String(entry.vlan),
+      entry.mac,
+      entry.endpoint,
+      entry.kind,
+      entry.kind === 'learned' ? `${duration(entry.ageSeconds)} ago` : '',
+    ]),
+  );
+}
+
+function dropText(drops: Drop[]): string {
+  const sorted = [...drops].sort((a, b) => b.frames - a.frames);
+  const table = tableText(
+    [{ title: 'REASON' }, { title: 'FRAMES', right: true }, { title: 'STAGE' }, { title: 'ENDPOINTS' }],
+    sorted.map((drop) => [drop.reason, String(drop.frames), drop.stage, whereText(drop)]),
+  );
+  const advice = sorted.map((drop) => [drop.reason, `${drop.sentence}\n${drop.hint}`] as const);
+  return `${table}\n\n${fieldsText(advice)}`;
+}
+
+function whereText(drop: Drop): string {
+  const sorted = [...drop.endpoints].sort((a, b) => b.frames - a.frames);
+  return sorted.map(({ endpoint, frames }) => `${endpoint} ${frames}`).join(', ');
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
