@@ -1,6 +1,6 @@
 /**
  * The hot path allocates nothing and calls nothing slow. This test reads the compiled form of wire, frames, tables and
- * datapath and names every construct that costs more than a few nanoseconds per frame (measured: see src/README.md).
+ * datapath and names every construct that costs more than a few nanoseconds per frame.
  *
  * Exempt: constructors, code that runs once when a module is loaded, functions whose doc comment says `@coldPath why`, and
  * files whose opening comment does.

@@ -3,7 +3,7 @@
 import { strict as assert } from 'node:assert';
 import { constants } from 'node:os';
 import type { DropName } from '../../src/datapath/drop-reasons.js';
-import { BROADCAST } from '../support/frame-builders.js';
+import { BROADCAST, ether, pattern } from '../support/frame-builders.js';
 import { createLab } from '../support/lab.js';
 import { CACHE, DB, message, WEB } from './stations.js';
 
@@ -83,6 +83,21 @@ describe('failures: receive', () => {
     assert.deepEqual(lab.datapath.faults.splice(0), [lab.index('web'), 0]);
     web.hasHungUp = false;
     lab.expect({ db: [hello] });
+  });
+
+  it('of a port that was detached meanwhile does not strike the next one on its row', () => {
+    const lab = createLab({ mtu: 65521, ports: ['a', 'b', 'c', 'd', 'e'] });
+    const large = ether({ from: WEB, to: DB }, pattern(65000));
+    for (const name of ['a', 'b', 'c', 'd']) lab.queue(name, large, large, large);
+    const last = lab.index('e');
+    lab.io.port(last).hasHungUp = true;
+    lab.datapath.turn(0);
+    assert.deepEqual(lab.datapath.faults, [], 'the burst was full before the ready list was at its end');
+    lab.io.attach(last, 12);
+    lab.datapath.portsChanged();
+    lab.run();
+    assert.deepEqual(lab.datapath.faults, []);
+    lab.ignoreDepartures();
   });
 
   it('is not the wake-up of the control thread, which costs no frame', () => {

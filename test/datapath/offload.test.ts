@@ -322,14 +322,16 @@ describe('offload: requests that do not fit', () => {
     'a checksum field far away': { checksumOffset: 0xffff },
     'a checksum field that is not that of TCP': { checksumOffset: 6 },
     'a TCP header of four bytes': { dataOffset: 1 },
-    'a TCP header that ends behind the frame': { checksumStart: whole.bytes.length - 18 },
+    'a TCP header that begins too late to end within the frame': { checksumStart: whole.bytes.length - 18 },
+    'a TCP header whose options end behind the frame': { checksumStart: whole.bytes.length - 24, dataOffset: 7 },
   };
 
   for (const [name, { dataOffset = 5, ...change }] of Object.entries(refused)) {
     it(`are dropped as they come: ${name}`, () => {
       const lab = createLab({ ports: ['web', 'db'] });
       const bytes = whole.bytes.slice();
-      bytes[whole.l4At + 12] = dataOffset << 4;
+      const l4At = change.checksumStart ?? whole.l4At;
+      if (l4At + 12 < bytes.length) bytes[l4At + 12] = dataOffset << 4;
       lab.send('web', { bytes, vnet: { ...request, ...change } });
       lab.expect({}, { 'bad-offload': 1 });
     });

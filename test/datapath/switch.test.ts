@@ -62,9 +62,12 @@ describe('switch: learning', () => {
     lab.send('web', message(WEB, BROADCAST, 'here'));
     lab.take('db');
     assert.equal(lab.macTable().length, 1);
-    lab.advance(minutes(6));
-    for (let turn = 0; turn < 100; turn++) lab.datapath.turn(0);
-    assert.deepEqual(lab.macTable(), []);
+    lab.advance(minutes(5));
+    for (let turn = 0; turn < 600; turn++) {
+      lab.advance(100);
+      lab.datapath.turn(0);
+    }
+    assert.deepEqual(lab.macTable(), [], 'within a minute after its time');
     assert.equal(lab.total('macs'), 0);
   });
 
@@ -137,6 +140,49 @@ describe('switch: learning', () => {
     const toCache = Array.from({ length: 5 }, (_, i) => message(WEB, CACHE, `cache ${i}`));
     lab.send('web', toDb[0]!, toDb[1]!, toCache[0]!, toDb[2]!, toCache[1]!, toCache[2]!, toDb[3]!);
     lab.expect({ db: toDb.slice(0, 4), cache: toCache.slice(0, 3) });
+  });
+});
+
+describe('switch: runs of frames with the same addresses', () => {
+  const hello = (from: string, tags: number[] = []) => message(from, STRANGER, 'here', tags);
+  const to = (text: string, tags: number[] = [], from = WEB, station = DB) => message(from, station, text, tags);
+
+  it('are told apart by their VLAN', () => {
+    const lab = createLab({ ports: { router: {}, ten: { vlan: 10 }, twenty: { vlan: 20 } } });
+    lab.send('ten', hello(DB));
+    lab.send('twenty', hello(DB));
+    lab.ignoreDepartures();
+    lab.send('router', to('1', [10]), to('2', [20]), to('3', [10]));
+    lab.expect({ ten: [to('1'), to('3')], twenty: [to('2')] });
+  });
+
+  it('are told apart by every byte of the addresses', () => {
+    const near = [DB, DB.replace(/^02/, '06'), DB.replace(/02$/, '82'), DB.replace(':5e:', ':5f:')];
+    const lab = createLab({ ports: ['web', ...near] });
+    for (const mac of near) lab.send(mac, hello(mac));
+    lab.ignoreDepartures();
+    lab.send('web', ...near.map((mac) => to('x', [], WEB, mac)));
+    lab.expect(Object.fromEntries(near.map((mac) => [mac, [to('x', [], WEB, mac)]])));
+    lab.send('web', ...near.map((mac, i) => to('learn me', [], `${mac.slice(0, -2)}a${i}`)));
+    assert.equal(lab.macTable().filter((line) => line.endsWith(' web')).length, 5);
+    lab.ignoreDepartures();
+  });
+
+  it('are told apart by the port where they came in', () => {
+    const lab = createLab({ ports: { web: {}, db: { isolated: true }, twin: { isolated: true } } });
+    lab.send('db', hello(DB));
+    lab.ignoreDepartures();
+    lab.queue('web', to('from web'));
+    lab.queue('twin', to('from twin'));
+    lab.run();
+    lab.expect({ db: [to('from web')] }, { isolated: 1 });
+    assert.equal(lab.total('macMoves'), 1, 'both ports were heard');
+  });
+
+  it('do not inherit a flood or a drop', () => {
+    const lab = createLab({ storm: { unknownUnicast: 10 }, ports: ['web', 'db'] });
+    lab.send('web', ...Array.from({ length: 20 }, (_, i) => to(`${i}`)));
+    lab.expect({ db: Array.from({ length: 8 }, (_, i) => to(`${i}`)) }, { storm: 12 });
   });
 });
 

@@ -239,6 +239,16 @@ describe('mac table', () => {
       assert.equal(table.count, LIMIT);
     });
 
+    it('does not go on taking from a port that is no longer the greediest', () => {
+      const limit = 8192;
+      for (let i = 0; i <= limit; i++) learn(i, 5, 0, { limit });
+      for (let i = 1; i <= 6000; i++) learn(i, 6, 0, { limit });
+      const before = table.entriesOfPort(5);
+      for (let i = 0; i < 1000; i++) learn(100_000 + i, 7, 0, { limit });
+      assert.ok(table.entriesOfPort(5) >= before - 256, `${before} became ${table.entriesOfPort(5)}`);
+      assert.equal(table.entriesOfPort(7), 1000);
+    });
+
     it('takes room from the network that floods when the pool is full', () => {
       for (let i = 0; i < MAC_CAPACITY + 1000; i++) learn(i, 5, 0, { network: RED });
       for (let i = 0; i < 50; i++) learn(i, 6, 0, { network: BLUE });
