@@ -54,17 +54,6 @@ export function writePlain(view: DataView, at: number): void {
   view.setInt32(at + 8, 0);
 }
 
-/** A frame whose checksum the receiver finishes. */
-export function writeNeedsChecksum(view: DataView, at: number, start: number, offset: number): void {
-  view.setUint8(at, FLAG_NEEDS_CHECKSUM);
-  view.setUint8(at + 1, GSO_NONE);
-  view.setUint16(at + 2, 0, true);
-  view.setUint16(at + 4, 0, true);
-  view.setUint16(at + 6, start, true);
-  view.setUint16(at + 8, offset, true);
-  view.setUint16(at + 10, 0, true);
-}
-
 /** Moves what counts from the start of the frame by `bytes` (a tag was inserted or removed in front of it). */
 export function shiftChecksumStart(view: DataView, at: number, bytes: number): void {
   const headerLength = view.getUint16(at + 2, true);
