@@ -5,6 +5,9 @@ import { openStore } from '../src/control/store.js';
 import type { Logger } from './weftd-log.js';
 import type { WeftdOptions } from './weftd-options.js';
 
+/** Whoever waited for the daemon to be ready asks first; what takes time comes after that. */
+const WARM_UP_MS = 100;
+
 export interface CreatedDaemon {
   close(): Promise<void>;
 }
@@ -60,6 +63,8 @@ async function build(options: WeftdOptions, around: Surroundings, undo: (() => u
   const api = await createApiServer({ controller, log, limits: { connections: around.maxConnections } });
   undo.push(() => api.stop());
   undo.push(await listenOn(api.http, socket));
+  const complain = (error: unknown) => log.warn({ error: String(error) }, 'the API could not get ready ahead of time');
+  setTimeout(() => api.warmUp().catch(complain), WARM_UP_MS).unref();
 }
 
 async function loadParts() {

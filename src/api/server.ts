@@ -13,7 +13,7 @@ import { boundConnections, type Connections } from './connections.js';
 import { HttpError } from './errors.js';
 import { BODY_LIMIT_BYTES, LIMITS, type Limits } from './limits.js';
 import { answerClientError, jsonBytes, sendRefusal } from './refusal.js';
-import { parseBody, validatedInput } from './request-input.js';
+import { parseBody, validatedInput, warmUp } from './request-input.js';
 import type { Method, Route, TextReply } from './route.js';
 import { ROUTES } from './routes/route-table.js';
 import { createServerState, type ServerState } from './server-state.js';
@@ -31,6 +31,8 @@ export interface ApiServer {
   /** Give it a listening socket with `listen`. */
   readonly http: Server;
   readonly state: ServerState;
+  /** Gets ready for requests that change something; call it when there is time. */
+  warmUp(): Promise<void>;
   /** Ends streams, answers what is under way (at most a second) and closes all connections. */
   stop(): Promise<void>;
 }
@@ -84,7 +86,7 @@ export async function createApiServer(deps: {
   const connections = boundConnections(app.server, state, limits, log);
   await app.ready();
 
-  return { app, http: app.server, state, stop: () => stop(app, state, connections) };
+  return { app, http: app.server, state, warmUp: () => warmUp(ROUTES), stop: () => stop(app, state, connections) };
 }
 
 /** Stands where fastify would compile a validator or a serialiser: no route has a schema that fastify knows of. */

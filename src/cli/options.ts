@@ -47,7 +47,7 @@ export function readSeconds(value: string): number {
 
 export interface VlanOptions {
   vlan?: number | 'none';
-  trunk?: number[] | null;
+  trunk?: number[] | 'all';
   nativeVlan?: number;
 }
 
@@ -62,15 +62,18 @@ export function addVlanOptions(command: Command): void {
 
 /** The VLAN setting that the options describe; undefined when they say nothing. */
 export function vlanOf(command: Command, options: VlanOptions): Vlan | undefined {
-  if (options.trunk !== undefined) return { mode: 'trunk', native: options.nativeVlan ?? null, allowed: options.trunk };
+  if (options.trunk !== undefined) {
+    const allowed = options.trunk === 'all' ? null : options.trunk;
+    return { mode: 'trunk', native: options.nativeVlan ?? null, allowed };
+  }
   if (options.nativeVlan !== undefined) command.error("option '--native-vlan' needs '--trunk'");
   if (options.vlan === undefined) return undefined;
   return options.vlan === 'none' ? null : { mode: 'access', id: options.vlan };
 }
 
-/** `10,20-30` as numbers; null for `all`. */
-function readVlans(value: string): number[] | null {
-  if (value === 'all') return null;
+/** `10,20-30` as numbers. */
+function readVlans(value: string): number[] | 'all' {
+  if (value === 'all') return 'all';
   const vlans = value.split(',').flatMap((part) => {
     const [first = '', last = first, ...more] = part.split('-');
     const [from, to] = [readInteger(first, 1, 4094), readInteger(last, 1, 4094)];

@@ -192,21 +192,27 @@ async function stream(session: Session, body: object, isRaw: boolean): Promise<v
     accept: '*/*',
   });
   const name = String(response.headers['weft-capture'] ?? '');
+  let isWanted = true;
   const forget = session.world.onInterrupt(() => {
+    isWanted = false;
     // The stream ends when the daemon has sent what it has; if it cannot be told, the stream is cut.
     stop(session, name).catch(() => response.destroy());
   });
-  const gone = () => response.destroy();
-  stdout.once('close', gone);
+  const readerGone = () => {
+    isWanted = false;
+    response.destroy();
+  };
+  stdout.once('close', readerGone);
   try {
     if (isRaw) await copy(response, stdout);
     else await describe(session, response);
   } finally {
     forget();
-    stdout.off('close', gone);
+    stdout.off('close', readerGone);
   }
   const { 'weft-frames': frames, 'weft-lost': lost } = response.trailers;
   if (frames !== undefined) session.note(lossSummary(Number(frames), Number(lost ?? 0)));
+  else if (isWanted) throw new CliError('the capture broke off', 'weftd has stopped', 'start it again');
 }
 
 /** Waits for a slow reader of stdout; what the daemon cannot send meanwhile it counts as lost. */
@@ -215,7 +221,8 @@ async function copy(response: IncomingMessage, stdout: NodeJS.WritableStream): P
     for await (const chunk of response) {
       if (!stdout.write(chunk)) await new Promise<void>((resolve) => stdout.once('drain', resolve));
     }
-  } catch {
+  } catch (error) {
+    if (!response.destroyed) throw error;
     // The reader of the pipe or the daemon is gone: what was captured has been written.
   }
 }

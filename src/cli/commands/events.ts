@@ -37,12 +37,16 @@ async function follow(session: Session, since: number): Promise<void> {
     interrupted = true;
     response.destroy();
   });
+  const lines = createInterface({ input: response });
+  // readline notices an orderly end only; these end the loop below when the daemon dies or Ctrl-C is pressed.
+  response.once('close', () => lines.close());
+  response.on('error', () => lines.close());
   try {
-    for await (const line of createInterface({ input: response })) {
+    for await (const line of lines) {
       session.print(session.isJson ? line : eventText(JSON.parse(line) as WeftEvent));
     }
   } catch (error) {
-    if (!interrupted) throw new CliError(what, (error as Error).message, 'see `weft status`');
+    if (!response.destroyed) throw error;
   } finally {
     forget();
   }

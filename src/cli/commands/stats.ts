@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
 import { integerOption, objectOption, readSeconds } from '../options.js';
 import { type RateRow, ratesOf, rateTable, totalsTable } from '../render/stats.js';
+import { counted } from '../render/units.js';
 import type { Session } from '../session.js';
 
 type Stats = SchemaTypes['Stats'];
@@ -61,7 +62,7 @@ async function watch(session: Session, options: StatsOptions): Promise<void> {
       last = ratesOf(before, now);
       before = now;
       if (session.isJson) stdout.write(`${JSON.stringify({ time: now.time, endpoints: last })}\n`);
-      else if (drawsInPlace) stdout.write(screen(heading(now, options), rateTable(last), stdout.rows ?? 24));
+      else if (drawsInPlace) stdout.write(screen(heading(now, options), rateTable(last), stdout.rows || 24));
       else session.print(`${heading(now, options)}\n${rateTable(last)}\n`);
     }
   } finally {
@@ -73,7 +74,7 @@ async function watch(session: Session, options: StatsOptions): Promise<void> {
 
 function heading(stats: Stats, options: StatsOptions): string {
   const time = stats.time.slice(11, 19);
-  return `weft stats  ${time} UTC  every ${options.interval} s  ${stats.endpoints.length} endpoints  Ctrl-C stops`;
+  return `weft stats  ${time} UTC  every ${options.interval} s  ${counted(stats.endpoints.length, 'endpoint')}  Ctrl-C stops`;
 }
 
 /** Overwrites what the screen shows, line by line, so that nothing flickers; what does not fit is cut. */

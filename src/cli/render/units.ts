@@ -6,7 +6,7 @@ const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 /** `999`, `1.20 M`: three digits. */
 export function quantity(value: number): string {
   const [scaled, power] = scale(value, 1000, DECIMAL.length);
-  return power === 0 ? digits(scaled) : `${digits(scaled)} ${DECIMAL[power]}`;
+  return power === 0 ? plain(scaled) : `${digits(scaled)} ${DECIMAL[power]}`;
 }
 
 /** `512 B`, `1.50 KiB`. */
@@ -18,7 +18,7 @@ export function bytes(value: number): string {
 /** Bits per second from bytes per second: `9.41 Gbit/s`. */
 export function bitRate(bytesPerSecond: number): string {
   const [scaled, power] = scale(bytesPerSecond * 8, 1000, DECIMAL.length);
-  return `${digits(scaled)} ${DECIMAL[power]}bit/s`;
+  return `${power === 0 ? plain(scaled) : digits(scaled)} ${DECIMAL[power]}bit/s`;
 }
 
 /** `0.4 s`, `12 s`, `3 min 5 s`, `2 h 4 min`, `5 d 3 h`: two units at most. */
@@ -55,7 +55,12 @@ function scale(value: number, base: number, powers: number): [number, number] {
   return [scaled, power];
 }
 
+/** Below a thousand: counts have no fraction, rates one digit where it matters. */
+function plain(value: number): string {
+  return value >= 10 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1);
+}
+
 function digits(value: number): string {
-  if (value >= 99.95 || Number.isInteger(value)) return String(Math.round(value));
+  if (value >= 99.95) return String(Math.round(value));
   return value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }
