@@ -62,21 +62,24 @@ function answers(path: string): Promise<boolean> {
 
 /** Listens on a claimed path. Returns how to remove the file. */
 export async function listenOn(server: Server, path: string): Promise<() => void> {
-  // The file appears inside listen(): with this umask it never exists with a wider mode than it is to have.
-  const umask = process.umask(0o117);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ path, backlog: 4096 }, () => {
-        server.off('error', reject);
-        resolve();
-      });
+      // The file appears inside listen(), which binds at once: with this umask it never exists with a wider mode than it is
+      // to have. The umask belongs to the process, so it is put back before anything else can run.
+      const umask = process.umask(0o117);
+      try {
+        server.listen({ path, backlog: 4096 }, () => {
+          server.off('error', reject);
+          resolve();
+        });
+      } finally {
+        process.umask(umask);
+      }
     });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
     throw new SocketFileError(`socket in use: another daemon has just taken ${path}`, 'choose another --socket');
-  } finally {
-    process.umask(umask);
   }
   const group = groupId(GROUP);
   if (group !== null) chownSync(path, -1, group);

@@ -11,9 +11,9 @@ import { RequestError } from '../model/problems.js';
 import type { Context } from './context.js';
 import { detachAll } from './endpoints.js';
 import { KernelError, type Namespace } from './kernel.js';
-import { unplug } from './plugging.js';
+import { discard } from './plugging.js';
 import { accepted, listNames } from './refusals.js';
-import { Transaction } from './transaction.js';
+import type { Transaction } from './transaction.js';
 
 export async function createCompartment(context: Context, transaction: Transaction, request: unknown): Promise<void> {
   const spec = accepted(parseCompartmentRequest(request));
@@ -62,11 +62,11 @@ export async function loseCompartment(
     name,
     message: `the namespace of compartment ${name} is gone (${path})`,
   });
-  // A transaction of its own that is never rolled back: there is no namespace to put the TAPs back into.
-  const final = new Transaction();
   const names = [...record.endpoints];
-  const attachments = names.flatMap((endpoint) => context.attachments.get(endpoint) ?? []);
-  await unplug(context, final, attachments);
+  await discard(
+    context,
+    names.flatMap((endpoint) => context.attachments.get(endpoint) ?? []),
+  );
   for (const endpoint of names) {
     context.state.detach(endpoint);
     const reason = `the namespace of compartment ${name} is gone`;

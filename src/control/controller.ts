@@ -17,7 +17,9 @@ export interface NetworkRequest extends Partial<Omit<NetworkSpec, 'name' | 'type
 }
 
 /** What can be changed of a living network. */
-export type NetworkPatch = Partial<Pick<NetworkSpec, 'ageingSeconds' | 'controlFrames' | 'macLimit' | 'mtu' | 'reserved'>> & {
+export type NetworkPatch = Partial<
+  Pick<NetworkSpec, 'ageingSeconds' | 'controlFrames' | 'macLimit' | 'mtu' | 'reserved'>
+> & {
   storm?: Partial<StormLimits>;
 };
 

@@ -6,9 +6,9 @@ import { degradeEndpoint } from './endpoints.js';
 import type { Namespace } from './kernel.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createHostAttachment } from './networks.js';
-import { plugIn, unplug } from './plugging.js';
+import { discard, plugIn } from './plugging.js';
 import type { Attachment } from './port-table.js';
-import { Transaction } from './transaction.js';
+import type { Transaction } from './transaction.js';
 
 /** asm-generic/errno.h; libuv does not know it. */
 const EBADFD = 77;
@@ -46,7 +46,7 @@ function later(
   what: string,
   work: (transaction: Transaction) => Promise<void>,
 ): void {
-  queue.run(what, work).catch((error: unknown) => {
+  queue.runAfterSave(what, work).catch((error: unknown) => {
     context.log.error({ change: what, error: String(error) }, 'a disturbance could not be handled completely');
   });
 }
@@ -65,7 +65,7 @@ async function replaceHost(
 ): Promise<void> {
   const { network } = broken;
   warn(context, `the host vNIC of network ${network}: ${whyBroken(broken, errno)}`, 'network', network);
-  await unplug(context, new Transaction(), [broken]);
+  await discard(context, [broken]);
   const record = context.state.network(network);
   const attachment = await createHostAttachment(context, transaction, record);
   await plugIn(context, transaction, attachment, null);

@@ -11,10 +11,10 @@ import { parseIp } from '../model/ip.js';
 import { RequestError } from '../model/problems.js';
 import type { Context } from './context.js';
 import { KernelError, type Namespace, type RouteRequest, type TapRequest } from './kernel.js';
-import { createAttachment, plugIn, unplug } from './plugging.js';
+import { createAttachment, discard, plugIn, unplug } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { accepted } from './refusals.js';
-import { Transaction } from './transaction.js';
+import type { Transaction } from './transaction.js';
 
 /** Default routes of other programs in a compartment that are stepped over, by choosing the next metric. */
 const MAX_FOREIGN_ROUTES = 16;
@@ -132,8 +132,7 @@ export async function degradeEndpoint(
 ): Promise<void> {
   const name = broken.endpoint;
   if (name === null || context.attachments.get(name) !== broken) return;
-  // A transaction of its own that is never rolled back: what broke stays broken.
-  await unplug(context, new Transaction(), [broken]);
+  await discard(context, [broken]);
   context.reasons.set(name, reason);
   const message = `endpoint ${name} degraded: ${reason}`;
   transaction.emit({ type: 'endpoint-degraded', object: 'endpoint', name, message });

@@ -96,7 +96,7 @@ export class LabController implements ManagedController {
   getCapture(name: string): api.CaptureView {
     const found = this.context.captures.find(name);
     if (found !== null) return found;
-    throw new RequestError('not-found', `there is no capture ${name}`, '`GET /v1/captures` lists them');
+    throw new RequestError('not-found', `there is no capture ${name}`, '`weft capture list` shows them');
   }
 
   /** Outside of the queue, because opening a file may take long; only what it changes in the state is queued. */

@@ -27,6 +27,7 @@ export interface QueueOptions {
 interface Waiting {
   what: string;
   work: (transaction: Transaction) => Promise<unknown>;
+  isBarrier: boolean;
   resolve: (value: unknown) => void;
   reject: (reason: unknown) => void;
 }
@@ -51,17 +52,15 @@ export class MutationQueue {
 
   /** Queues a change. `what` names it in the log. Rejects with a `RequestError`, or with whatever a bug threw. */
   run<T>(what: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    if (this.isClosed) {
-      return Promise.reject(
-        new RequestError('unavailable', 'weftd is shutting down', 'try again when it has started again'),
-      );
-    }
-    return new Promise<T>((resolve, reject) => {
-      this.waiting.push({ what, work, resolve: resolve as (value: unknown) => void, reject });
-      if (this.isRunning) return;
-      this.isRunning = true;
-      this.idle = this.drain();
-    });
+    return this.enqueue(what, work, false);
+  }
+
+  /**
+   * Queues a change that comes from outside and cannot be taken back, such as the end of a namespace. Everything before it
+   * is saved first: to take that back afterwards would need what is gone.
+   */
+  runAfterSave<T>(what: string, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.enqueue(what, work, true);
   }
 
   /** Refuses further changes; resolves when those that wait are done. */
@@ -70,13 +69,28 @@ export class MutationQueue {
     await this.idle;
   }
 
+  private enqueue<T>(what: string, work: Waiting['work'], isBarrier: boolean): Promise<T> {
+    if (this.isClosed) {
+      return Promise.reject(
+        new RequestError('unavailable', 'weftd is shutting down', 'try again when it has started again'),
+      );
+    }
+    return new Promise<T>((resolve, reject) => {
+      this.waiting.push({ what, work, isBarrier, resolve: resolve as (value: unknown) => void, reject });
+      if (this.isRunning) return;
+      this.isRunning = true;
+      this.idle = this.drain();
+    });
+  }
+
   private async drain(): Promise<void> {
     while (this.waiting.length > 0) {
       const batch: Unsaved[] = [];
       const startedAt = this.options.clock.now();
       do {
-        const next = this.waiting.shift();
-        if (next === undefined) break;
+        const [next] = this.waiting;
+        if (next === undefined || (next.isBarrier && batch.length > 0)) break;
+        this.waiting.shift();
         const done = await this.perform(next);
         if (done === null) continue;
         batch.push(done);

@@ -96,6 +96,7 @@ export class Namespaces {
 
   /** Names of weft's own. Forgets those that are gone, and finishes removals that were interrupted. */
   owned(): string[] {
+    this.#removeDrafts();
     const names: string[] = [];
     for (const name of this.markers()) {
       if (this.#ownership(name) === 'ours') names.push(name);
@@ -106,13 +107,8 @@ export class Namespaces {
 
   /** Names in the markers, whether or not the namespaces are there. */
   markers(): string[] {
-    try {
-      const files = readdirSync(this.#markers).filter((file) => !file.startsWith('.'));
-      return files.map(decodeURIComponent).sort();
-    } catch (error) {
-      if (isErrno(error, 'ENOENT')) return [];
-      throw fileError('readdir', this.#markers, error);
-    }
+    const files = this.#files().filter((file) => !file.startsWith('.'));
+    return files.map(decodeURIComponent).sort();
   }
 
   #ownership(name: string): Ownership {
@@ -149,6 +145,20 @@ export class Namespaces {
       renameSync(draft, file);
     } catch (error) {
       throw fileError('write', file, error);
+    }
+  }
+
+  /** What a `kill -9` between the two steps of #write leaves. */
+  #removeDrafts(): void {
+    for (const file of this.#files()) if (file.startsWith('.')) rmSync(join(this.#markers, file), { force: true });
+  }
+
+  #files(): string[] {
+    try {
+      return readdirSync(this.#markers);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return [];
+      throw fileError('readdir', this.#markers, error);
     }
   }
 

@@ -6,7 +6,7 @@ import { type Context, warn } from './context.js';
 import { inParallel } from './in-parallel.js';
 import type { Namespace, TapRequest } from './kernel.js';
 import type { Attachment } from './port-table.js';
-import type { Transaction } from './transaction.js';
+import { Transaction } from './transaction.js';
 
 /** The kernel takes some 16 ms to let go of a TAP, in which others can be removed. */
 const REMOVALS_AT_ONCE = 16;
@@ -39,9 +39,32 @@ export async function reconnect(
 ): Promise<void> {
   transaction.onUndo('connect ports', async () => {
     const revived = removed.filter(({ isOpen }) => isOpen);
-    await context.ports.change(revived, added);
+    try {
+      await context.ports.change(revived, added);
+    } catch (error) {
+      for (const attachment of revived) await abandon(context, attachment, error as Error);
+      throw error;
+    }
   });
   await context.ports.change(added, removed);
+}
+
+/** A TAP that a change had disconnected and that cannot be connected again: its endpoint becomes degraded. */
+async function abandon(context: Context, attachment: Attachment, error: Error): Promise<void> {
+  if (attachment.endpoint !== null) context.reasons.set(attachment.endpoint, error.message);
+  await discard(context, [attachment]);
+}
+
+/** Disconnects and removes TAPs that are of no use any more, come what may: there is no way back. */
+export async function discard(context: Context, removed: readonly Attachment[]): Promise<void> {
+  if (removed.length === 0) return;
+  try {
+    await context.ports.change([], removed);
+  } catch (error) {
+    context.log.error({ error: String(error) }, 'the datapath refused to let go of a port');
+  }
+  for (const attachment of removed) unregister(context, attachment);
+  await removeTaps(context, new Transaction(), removed);
 }
 
 /**

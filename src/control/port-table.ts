@@ -77,8 +77,8 @@ export class PortTable {
     return this.ports[port] ?? null;
   }
 
-  *all(): Iterable<Attachment> {
-    for (const attachment of this.ports) if (attachment !== null) yield attachment;
+  all(): Attachment[] {
+    return this.ports.filter((attachment) => attachment !== null);
   }
 
   /**
@@ -89,6 +89,7 @@ export class PortTable {
     const { datapath } = this.options;
     const left = removed.filter((attachment) => attachment.port >= 0).map((attachment) => this.release(attachment));
     for (const attachment of added) this.take(attachment);
+    this.options.captures.setPorts(this.all().map(toCapturePort));
     const requests = [this.publish(), ...left.map((port) => datapath.detachPort(port))];
     for (const { port, tap } of added) requests.push(datapath.attachPort(port, tap.fd, PORT_TAP, tap.headerBytes));
     const failed = (await Promise.allSettled(requests)).find((result) => result.status === 'rejected');
@@ -98,13 +99,13 @@ export class PortTable {
   /** Compiles the state as it is and resolves when the worker runs it. */
   publish(): Promise<void> {
     const { captures, datapath, state } = this.options;
-    captures.setPorts(this.capturePorts());
     const networks = [...this.networkRows].map(([name, index]) => ({ index, spec: state.network(name).spec }));
     const capture = {
       snaplen: captures.snaplen(),
       flagsOf: (endpoint: string | null, network: string) => captures.flagsOf(endpoint, network),
     };
-    const program = compileProgram({ version: ++this.version, networks, ports: this.compiledPorts(), capture });
+    const ports = this.all().map((attachment) => this.toCompiledPort(attachment));
+    const program = compileProgram({ version: ++this.version, networks, ports, capture });
     this.published = datapath.publish(program);
     return this.published;
   }
@@ -129,22 +130,14 @@ export class PortTable {
     return port;
   }
 
-  private compiledPorts(): CompiledPort[] {
-    const ports: CompiledPort[] = [];
-    for (const { port, serial, network, endpoint, tap } of this.all()) {
-      const spec = endpoint === null ? null : this.options.state.endpoint(endpoint).spec;
-      ports.push({ index: port, serial, network, endpoint: spec, headerBytes: tap.headerBytes, accepts: tap.accepts });
-    }
-    return ports;
+  private toCompiledPort({ port, serial, network, endpoint, tap }: Attachment): CompiledPort {
+    const spec = endpoint === null ? null : this.options.state.endpoint(endpoint).spec;
+    return { index: port, serial, network, endpoint: spec, headerBytes: tap.headerBytes, accepts: tap.accepts };
   }
+}
 
-  private capturePorts(): CapturePort[] {
-    const ports: CapturePort[] = [];
-    for (const { port, network, endpoint, request } of this.all()) {
-      ports.push({ port, endpoint, network, ifname: request.ifname, mac: request.mac });
-    }
-    return ports;
-  }
+function toCapturePort({ port, network, endpoint, request }: Attachment): CapturePort {
+  return { port, endpoint, network, ifname: request.ifname, mac: request.mac };
 }
 
 function lowestFree(rows: readonly (unknown | null)[], limit: number): number {

@@ -46,7 +46,7 @@ export function viewFdb(context: Context, network: string | null): FdbEntry[] {
 /** Every reason in the order of the datapath, also those that did not happen. */
 export function viewDrops(context: Context): DropView[] {
   const { values } = new Counters(context.datapath.tables.counters);
-  const ports = [...context.ports.all()];
+  const ports = context.ports.all();
   return DROP_REASONS.map((reason, code) => ({
     reason: reason.name,
     scope: reason.scope,

@@ -70,7 +70,7 @@ export const DROP_REASONS = [
   {
     name: 'storm',
     scope: 'frame',
-    stage: 'ingress',
+    stage: 'switch',
     sentence:
       'The port sent more broadcast, multicast or unknown unicast than the storm control of the network allows.',
     hint: 'Look for a loop or a flooding program behind the endpoint, or raise the limit of the network.',
@@ -92,7 +92,7 @@ export const DROP_REASONS = [
   {
     name: 'no-destination',
     scope: 'frame',
-    stage: 'switch',
+    stage: 'transmit',
     sentence: 'No other endpoint of the network could take the frame.',
     hint: 'Attach a second endpoint to the network, or check VLANs and isolation.',
   },

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually } from '../support/api-lab.js';
+import { asNobody } from '../support/as-nobody.js';
 import { runWeft } from '../support/cli-runner.js';
 
 const WEFTD = fileURLToPath(new URL('../../daemon/weftd.js', import.meta.url));
@@ -32,8 +33,8 @@ describe('weftd', function daemon() {
     rmSync(directory, { recursive: true });
   });
 
-  function start(command: string[], options: { uid?: number } = {}): { child: ChildProcess; done: Promise<Outcome> } {
-    const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  function start(command: string[]): { child: ChildProcess; done: Promise<Outcome> } {
+    const child = spawn(command[0]!, command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
     children.push(child);
     const outcome: Outcome = { status: null, stdout: '', stderr: '' };
     child.stdout!.on('data', (chunk) => {
@@ -91,7 +92,7 @@ describe('weftd', function daemon() {
 
   it('needs root, and says so', async function nobody() {
     if (!isRoot) this.skip();
-    const { status, stderr } = await start([process.execPath, WEFTD, ...places()], { uid: 65534 }).done;
+    const { status, stderr } = await start(asNobody([process.execPath, WEFTD, ...places()])).done;
     assert.deepEqual([status, stderr.startsWith('error: not root: ')], [1, true], stderr);
   });
 
@@ -131,7 +132,7 @@ describe('weftd', function daemon() {
       join(directory, 'two.sock'),
     );
 
-    const outsider = await start([process.execPath, WEFT, '--socket', socket, 'status'], { uid: 65534 }).done;
+    const outsider = await start(asNobody([process.execPath, WEFT, '--socket', socket, 'status'])).done;
     assert.equal(outsider.status, 1);
     assert.match(outsider.stderr, /^error: permission denied on .* \(only root.*\)\n$/);
 

@@ -85,7 +85,7 @@ describe('apply, whatever the files', function applyProperty() {
           await remove();
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 60, endOnFailure: true },
     );
     assert.ok(applied > 50, `only ${applied} files could be applied: the test sees too little`);
   });

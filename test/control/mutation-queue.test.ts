@@ -91,6 +91,24 @@ describe('control/mutation-queue', () => {
     assert.deepEqual(trace, ['save', 'removed', failure, 'b begins', 'b ends', 'save', 'b acknowledged']);
   });
 
+  it('saves what came before a change that cannot be taken back', async () => {
+    const late = queue.runAfterSave('late', async () => void trace.push('late'));
+    await Promise.all([add('a'), queue.runAfterSave('b', async () => void trace.push('b')), add('c'), late]);
+    const expected = [
+      'late',
+      'a begins',
+      'a ends',
+      'save',
+      'a acknowledged',
+      'b',
+      'c begins',
+      'c ends',
+      'save',
+      'c acknowledged',
+    ];
+    assert.deepEqual(trace, expected);
+  });
+
   it('goes on with the other steps when one cannot be taken back', async () => {
     const failing = queue.run('a', async (transaction) => {
       transaction.onUndo('first', () => void trace.push('first undone'));

@@ -13,6 +13,7 @@ import {
   udp,
 } from '../support/frame-builders.js';
 import { createLab, type Lab } from '../support/lab.js';
+import { sourceFiles } from '../support/source-tree.js';
 import { DB, message, STRANGER, WEB } from './stations.js';
 
 const hello = message(WEB, BROADCAST, 'hello');
@@ -95,6 +96,19 @@ describe('drop reasons', () => {
       codes.map((name, code) => [name, code]),
     );
     assert.equal(DROP_COUNT, DROP_REASONS.length);
+  });
+
+  it('name the stage that drops for them', () => {
+    const stages = sourceFiles('src/datapath/stages');
+    for (const [code, { name, stage }] of DROP_REASONS.entries()) {
+      const constant = Object.keys(DROP)[code]!;
+      const users = stages.filter(({ text }) => new RegExp(`DROP\\.${constant}\\b`).test(text));
+      assert.deepEqual(
+        users.map(({ path }) => path),
+        [`src/datapath/stages/${stage}.ts`],
+        name,
+      );
+    }
   });
 
   it('have names for programs and sentences for people', () => {

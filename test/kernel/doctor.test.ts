@@ -8,10 +8,10 @@ import { runDoctor } from '../../src/control/doctor.js';
 import type { Finding } from '../../src/control/doctor-finding.js';
 import { findOrphans } from '../../src/control/doctor-leftovers.js';
 import { checkDescriptors, checkKernelVersion, checkMemory, checkWsl } from '../../src/control/doctor-machine.js';
+import { asNobody } from '../support/as-nobody.js';
 import { links, needsRoot, run, Scratch, tapRequest } from './scratch.js';
 
 const PROGRAM = fileURLToPath(new URL('./doctor-program.js', import.meta.url));
-const NOBODY = 65534;
 const SEARCH_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
 function byName(findings: Finding[]): Map<string, Finding> {
@@ -64,8 +64,8 @@ describe('doctor: this machine', function () {
   });
 
   it('as nobody: says what this user cannot do, and what could not be checked', () => {
-    const options = { encoding: 'utf8', uid: NOBODY, gid: NOBODY, cwd: '/' } as const;
-    const findings = byName(JSON.parse(execFileSync(process.execPath, [PROGRAM, scratch.runDir], options)));
+    const [file, ...parameters] = asNobody([process.execPath, PROGRAM, scratch.runDir]);
+    const findings = byName(JSON.parse(execFileSync(file, parameters, { encoding: 'utf8', cwd: '/' })));
     assert.equal(findings.get('rights')?.status, 'fail');
     assert.match(findings.get('rights')?.finding ?? '', /CAP_NET_ADMIN.*CAP_SYS_ADMIN missing/);
     for (const check of ['kernel-features', 'markers', 'orphans']) {

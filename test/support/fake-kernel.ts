@@ -8,6 +8,7 @@ import {
   KernelError,
   type Namespace,
   type NamespaceWatch,
+  type RouteRequest,
   type Tap,
   type TapRequest,
 } from '../../src/control/kernel.js';
@@ -129,10 +130,10 @@ export class FakeKernel implements Kernel {
     await this.call('createTap', request.ifname);
     const place = this.placeOf(namespace);
     if (place.interfaces.has(request.ifname)) throw refusal('TUNSETIFF', request.ifname, 'EEXIST');
-    const known = [...place.interfaces.values()].flatMap(({ routes }) => routes);
-    for (const { destination, metric } of request.routes) {
-      if (!known.some((route) => route.destination === destination && route.metric === metric)) continue;
-      throw refusal('RTM_NEWROUTE', destination, 'EEXIST');
+    for (const { routes } of place.interfaces.values()) {
+      const isSame = (a: RouteRequest, b: RouteRequest) => a.destination === b.destination && a.metric === b.metric;
+      const taken = request.routes.find((route) => routes.some((other) => isSame(route, other)));
+      if (taken !== undefined) throw refusal('RTM_NEWROUTE', taken.destination, 'EEXIST');
     }
     const fd = this.open(`tap ${request.ifname}`);
     return this.tapOf(this.machine.addTap(place, request, fd), fd, request);
@@ -157,7 +158,9 @@ export class FakeKernel implements Kernel {
   }
 
   releaseTap(tap: Tap): void {
-    this.interfaceOf(tap).openFd = null;
+    for (const { interfaces } of this.machine.all()) {
+      for (const each of interfaces.values()) if (each.openFd === tap.fd) each.openFd = null;
+    }
     this.close(tap.fd);
   }
 

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { asNobody, NOBODY } from '../support/as-nobody.js';
 import { WEFT } from '../support/system-daemon.js';
 import { useLab } from '../support/system-lab.js';
 import { createPair } from '../support/system-pair.js';
 import { Background, type Outcome, run, waitFor } from '../support/system-process.js';
 
-const NOBODY = 65534;
 /** A group id that no machine gives out by itself (above the range of systemd's and Debian's allocations). */
 const WEFT_GID = 64999;
 
@@ -17,7 +17,7 @@ describe('a user who is not root', function access() {
   const { daemon } = lab;
 
   function as(gid: number, command: readonly string[]): Promise<Outcome> {
-    return run(['setpriv', `--reuid=${NOBODY}`, `--regid=${gid}`, '--clear-groups', '--', ...command], { cwd: '/' });
+    return run(asNobody(command, gid), { cwd: '/' });
   }
 
   function weft(...parameters: string[]): string[] {

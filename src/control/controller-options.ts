@@ -1,0 +1,41 @@
+/** What a controller is made of (engine.ts makes one), and how it ends. */
+import type { CaptureService } from './capture-service.js';
+import type { Clock, Log } from './context.js';
+import type { Controller } from './controller.js';
+import type { DatapathHost } from './datapath-host.js';
+import type { Kernel } from './kernel.js';
+import type { Store } from './store.js';
+
+/** Facts about this daemon that `status` shows. */
+export interface About {
+  version: string;
+  pid: number;
+  /** ms since 1970. */
+  startedAt: number;
+  socket: string;
+  stateDir: string;
+  runDir: string;
+  /** Resident memory of the process now. */
+  residentBytes(): number;
+}
+
+export interface ControllerOptions {
+  kernel: Kernel;
+  datapath: DatapathHost;
+  /** From `openStore` (store.ts); the controller closes it. Its instance id is what the kernel's aliases begin with. */
+  store: Store;
+  captures: CaptureService;
+  clock: Clock;
+  log: Log;
+  about: About;
+  /** Ids of new objects; random unless a test wants to know them. */
+  newId?: () => string;
+}
+
+export interface ManagedController extends Controller {
+  /**
+   * Orderly end: refuses new requests, finishes those that run, ends captures, stops the datapath, lets go of every TAP
+   * (they persist, so connections survive a restart) and of the state directory. Idempotent.
+   */
+  close(): Promise<void>;
+}
