@@ -43,6 +43,12 @@ const READ_ROOM_BYTES = HEADROOM_BYTES + 32 + MAX_FRAME_BYTES;
 const SWEEP_STEPS_PER_MS = 3;
 const MAX_SWEEP_STEPS = 1024;
 
+/**
+ * A turn that made more departures than this halves the burst of the next one: 256 broadcasts to 500 ports would keep the
+ * control thread waiting for an eighth of a second.
+ */
+const MAX_TURN_DEPARTURES = 4096;
+
 export interface DatapathParts {
   slab: Slab;
   frames: FrameVector;
@@ -75,6 +81,8 @@ export class Datapath {
   private readonly wallMs: () => number;
   private readyCount = 0;
   private readyCursor = 0;
+  /** Frames that one turn may take in: BURST_FRAMES, less after turns that flooded a lot. */
+  private burstFrames = BURST_FRAMES;
   private sweptMs = 0;
 
   constructor(parts: DatapathParts) {
@@ -103,7 +111,7 @@ export class Datapath {
       parse(frames, slab.view, program);
       applyIngress(frames, slab.view, program);
       switchFrames(frames, program, this.macs, this.storms, now);
-      this.transmitter.transmit(program);
+      this.adaptBurst(this.transmitter.transmit(program));
     }
     this.account(now);
     return frames.count;
@@ -144,16 +152,16 @@ export class Datapath {
     let rows = 0;
     let at = 0;
     const waiting = Math.max(1, this.readyCount - this.readyCursor);
-    const quotaFrames = Math.max(MIN_QUOTA_FRAMES, (BURST_FRAMES / waiting) | 0);
+    const quotaFrames = Math.max(MIN_QUOTA_FRAMES, (this.burstFrames / waiting) | 0);
     const quotaBytes = Math.max(MIN_QUOTA_BYTES, (BURST_BYTES / waiting) | 0);
-    while (this.readyCursor < this.readyCount && rows < BURST_FRAMES && at < BURST_BYTES) {
+    while (this.readyCursor < this.readyCount && rows < this.burstFrames && at < BURST_BYTES) {
       const entry = io.ready[this.readyCursor++]!;
       if (entry === READY_WAKE) {
         this.isWoken = true;
         continue;
       }
       const port = entry & ~READY_ERROR;
-      const frameLimit = Math.min(quotaFrames, BURST_FRAMES - rows);
+      const frameLimit = Math.min(quotaFrames, this.burstFrames - rows);
       const byteLimit = Math.min(quotaBytes, BURST_BYTES - at);
       const got = io.receiveBurst(port, rows, frameLimit, at, at + byteLimit + READ_ROOM_BYTES);
       if (got > 0) {
@@ -172,6 +180,11 @@ export class Datapath {
   /** @coldPath a port fails once, and is then taken out of service */
   private reportFault(port: number, errno: number): void {
     this.faults.push(port, errno);
+  }
+
+  private adaptBurst(departures: number): void {
+    if (departures > MAX_TURN_DEPARTURES) this.burstFrames = Math.max(MIN_QUOTA_FRAMES, this.burstFrames >> 1);
+    else if (this.burstFrames < BURST_FRAMES) this.burstFrames <<= 1;
   }
 
   private countArrivals(port: number, first: number, count: number): void {

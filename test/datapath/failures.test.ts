@@ -114,3 +114,29 @@ describe('failures: receive', () => {
     lab.expect({ db: [hello] });
   });
 });
+
+describe('a turn that floods to many ports', () => {
+  it('makes the next ones shorter, so that the control thread is heard, and short turns make them longer again', () => {
+    const ports = Array.from({ length: 400 }, (_, i) => `p${i}`);
+    const lab = createLab({ ports: ['web', ...ports] });
+    const hello = message(WEB, BROADCAST, 'x');
+    const taken = () => {
+      lab.datapath.turn(0);
+      return lab.total('arrivals');
+    };
+    lab.queue('web', ...Array.from({ length: 600 }, () => hello));
+    const arrivals = Array.from({ length: 8 }, taken);
+    const perTurn = arrivals.map((total, i) => total - (arrivals[i - 1] ?? 0));
+    assert.deepEqual(perTurn, [256, 128, 64, 32, 16, 8, 16, 8]);
+    lab.run();
+    assert.equal(lab.total('departures'), 600 * 400);
+    lab.ignoreDepartures();
+    const quiet = message(CACHE, WEB, 'x');
+    lab.queue('p0', ...Array.from({ length: 2000 }, () => quiet));
+    for (let i = 0; i < 6; i++) lab.datapath.turn(0);
+    const before = lab.total('arrivals');
+    assert.equal(taken() - before, 256);
+    lab.run();
+    lab.ignoreDepartures();
+  });
+});

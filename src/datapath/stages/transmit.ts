@@ -57,6 +57,8 @@ const NONE = -1;
 
 export class Transmitter {
   private scratchAt = SCRATCH_AT;
+  /** Rows written in this turn. */
+  private departures = 0;
   /**
    * Frame that was queued last with a checksum to finish. Such rows say so in a header of their own, or to the capture, and
    * share the bytes of the frame: they have to leave before its checksum is completed in place.
@@ -80,10 +82,11 @@ export class Transmitter {
     this.tap = tap;
   }
 
-  /** Sends everything that this turn forwarded. */
-  transmit(program: Program): void {
+  /** Sends everything that this turn forwarded. Returns the number of departures. */
+  transmit(program: Program): number {
     const { count, verdict, egressPort } = this.frames;
     this.program = program;
+    this.departures = 0;
     for (let i = 0; i < count; i++) {
       if (verdict[i] !== FORWARDED) continue;
       const port = egressPort[i]!;
@@ -91,6 +94,7 @@ export class Transmitter {
       else this.depart(i, port, program);
     }
     this.flush();
+    return this.departures;
   }
 
   private flood(i: number, program: Program): void {
@@ -292,6 +296,7 @@ export class Transmitter {
       sent += runFrames;
     }
     if (this.program.captureSnaplen > 0) this.capture(rows);
+    this.departures += rows;
     this.bump(TOTAL.departures, rows);
     this.bump(TOTAL.sent, sent);
     queue.count = 0;
