@@ -6,6 +6,7 @@ import type { System } from './systems/system.js';
 import { vde } from './systems/vde.js';
 import { weft } from './systems/weft.js';
 import { capacity } from './workloads/capacity.js';
+import { captureCost, captureLoss } from './workloads/capture.js';
 import { controlPlane } from './workloads/control-plane.js';
 import { latency } from './workloads/latency.js';
 import { tcpWorkloads } from './workloads/tcp.js';
@@ -17,4 +18,4 @@ export const SUBJECT = weft.name;
 
 export const systems: readonly System[] = [weft, cLoop, bridge, ovs, ovsTso, vde];
 export const workloads: readonly Workload[] = [...tcpWorkloads, udp64, capacity, latency];
-export const weftWorkloads: readonly WeftWorkload[] = [idlePorts, learnedMacs, controlPlane];
+export const weftWorkloads: readonly WeftWorkload[] = [idlePorts, learnedMacs, captureCost, captureLoss, controlPlane];

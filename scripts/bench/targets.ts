@@ -23,6 +23,8 @@ export const targets: readonly Target[] = [
   { metric: 'latency-p50', peer: 'vde', atMost: 1 },
   { metric: 'idle-ports', atLeast: 0.9 },
   { metric: 'learned-macs', atLeast: 0.85 },
+  { metric: 'capture-cost', atLeast: 0.85 },
+  { metric: 'capture-loss', atMost: 0 },
   { metric: 'ready', atMost: 500 },
   { metric: 'endpoint-create', atMost: 10 },
   { metric: 'endpoint-growth', atMost: 2 },

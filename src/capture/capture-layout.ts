@@ -16,7 +16,7 @@
  *   word 1  bits 0-7 bytes between the header and the data, 8-15 direction, 16-31 drop reason + 1; PADDING: no record
  *   word 2  bits 0-15 port, 16-31 checksumOffset
  *   word 3  length of the frame            word 4  bytes of it that follow
- *   word 5  checksumStart, -1 = complete   word 6  seconds since 1970 (unsigned)   word 7  nanoseconds
+ *   word 5  checksumStart, or below 0      word 6  seconds since 1970 (unsigned)   word 7  nanoseconds
  */
 import { MAX_PORTS } from '../datapath/program.js';
 
@@ -40,6 +40,8 @@ export const PADDING = -1;
 
 /** In place of `checksumStart`: the checksum in the frame is complete. */
 export const CHECKSUM_COMPLETE = -1;
+/** In place of `checksumStart`: the checksum is partial and stays so (capture-ring.ts says when). */
+export const CHECKSUM_LEFT = -2;
 
 const DEFAULT_RING_BYTES = 8 << 20;
 /** Holds a super-frame (64 KiB of L3 behind Ethernet and tags) and then some. */

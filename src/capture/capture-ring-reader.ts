@@ -5,7 +5,7 @@
  * Invariants: one reader; a record is valid only inside `visit`, because its memory is reused after it.
  */
 import {
-  CHECKSUM_COMPLETE,
+  CHECKSUM_LEFT,
   DATA_AT,
   HEAD_WORD,
   LOST_AT,
@@ -37,6 +37,8 @@ export interface CapturedFrame {
   /** UTC since 1970. */
   seconds: number;
   nanoseconds: number;
+  /** False when the TCP or UDP checksum in it is that of the pseudo-header only. */
+  isChecksumComplete: boolean;
 }
 
 /** Units after which memory is given back to the producer in the middle of a read. */
@@ -69,10 +71,11 @@ export class CaptureRingReader {
       reason: 0,
       seconds: 0,
       nanoseconds: 0,
+      isChecksumComplete: true,
     };
   }
 
-  /** Calls `visit` for up to `maxRecords` published records, checksums complete. Returns how many there were. */
+  /** Calls `visit` for up to `maxRecords` published records, checksums complete but for those that are left. Returns how many there were. */
   read(visit: (frame: CapturedFrame) => void, maxRecords: number): number {
     const head = Atomics.load(this.control, HEAD_WORD);
     let tail = Atomics.load(this.control, TAIL_WORD);
@@ -131,7 +134,8 @@ export class CaptureRingReader {
     frame.seconds = words[word + 6] >>> 0;
     frame.nanoseconds = words[word + 7];
     const checksumStart = words[word + 5];
-    if (checksumStart !== CHECKSUM_COMPLETE) {
+    frame.isChecksumComplete = checksumStart !== CHECKSUM_LEFT;
+    if (checksumStart >= 0) {
       finishChecksum(this.memory, frame.at, frame.captured, checksumStart, portAndOffset >>> 16);
     }
   }

@@ -98,7 +98,8 @@ class PcapngWriter implements CaptureWriter {
     out.copyShared(frame.bytes, frame.at, captured);
     out.pad(start);
     optionHeader(out, pcapng.EPB_FLAGS, 4);
-    out.uint32(frame.direction === ARRIVAL ? pcapng.DIRECTION_INBOUND : pcapng.DIRECTION_OUTBOUND);
+    const direction = frame.direction === ARRIVAL ? pcapng.DIRECTION_INBOUND : pcapng.DIRECTION_OUTBOUND;
+    out.uint32(frame.isChecksumComplete ? direction : direction | pcapng.CHECKSUM_NOT_READY);
     if (lostBefore > 0) {
       optionHeader(out, pcapng.EPB_DROP_COUNT, 8);
       out.uint64(lostBefore);

@@ -38,3 +38,5 @@ export const ISB_FILTER_ACCEPTED = 6;
 export const DIRECTION_MASK = 3;
 export const DIRECTION_INBOUND = 1;
 export const DIRECTION_OUTBOUND = 2;
+/** Bit 9: the checksum of the transport protocol is not computed yet. */
+export const CHECKSUM_NOT_READY = 1 << 9;

@@ -40,9 +40,15 @@ export interface CaptureManagerOptions {
   filter?: FilterCompiler;
 }
 
-/** While frames come, the ring is read this often; when none come, ever less often, up to the second number. */
-const BUSY_INTERVAL_MS = 5;
-const IDLE_INTERVAL_MS = 20;
+/**
+ * How often the ring is read. A full ring loses frames and a live view should not lag, but each reading takes a processor
+ * from somebody who forwards, so while frames come it is read whenever about READING_BYTES should be there, but at the
+ * latest after LIVE_INTERVAL_MS when somebody looks on, and after FILE_INTERVAL_MS when all of them go to files.
+ */
+const SHORTEST_INTERVAL_MS = 5;
+const LIVE_INTERVAL_MS = 20;
+const FILE_INTERVAL_MS = 50;
+const READING_BYTES = 512 << 10;
 /** Records of one read: the control API is answered in between. */
 const READ_RECORDS = 8192;
 /** Bytes that wait for slow disks and clients: of one capture, and of all together. */
@@ -80,7 +86,7 @@ class CaptureManager implements CaptureService {
   private readonly changeListeners: (() => void)[] = [];
   private readonly endListeners: ((view: CaptureView) => void)[] = [];
   private timer: NodeJS.Timeout | NodeJS.Immediate | null = null;
-  private intervalMs = BUSY_INTERVAL_MS;
+  private intervalMs = SHORTEST_INTERVAL_MS;
   private serial = 0;
   private isClosed = false;
   private readonly visit = (frame: CapturedFrame) => this.router.deliver(frame);
@@ -205,7 +211,7 @@ class CaptureManager implements CaptureService {
     if (this.timer === null) {
       // Nobody has read what former captures left behind.
       this.ring.discard();
-      this.schedule(BUSY_INTERVAL_MS);
+      this.schedule(SHORTEST_INTERVAL_MS);
     } else this.drain();
     this.captures.set(capture.name, capture);
     this.shareMemory();
@@ -287,17 +293,26 @@ class CaptureManager implements CaptureService {
   }
 
   private poll(): void {
+    const waiting = this.ring.pendingBytes();
     const records = this.read(READ_RECORDS);
     const nowMs = this.options.clock.now();
     let isRunning = false;
-    for (const { session } of this.running()) {
+    // The first frame after a pause may be the head of a flood.
+    let isLive = waiting === 0;
+    for (const { session, spec } of this.running()) {
       session.flush(nowMs);
       isRunning = true;
+      isLive ||= spec.file === null;
     }
     if (!isRunning) this.timer = null;
     else if (records === READ_RECORDS) this.schedule(0);
-    else if (records > 0) this.schedule(BUSY_INTERVAL_MS);
-    else this.schedule(Math.min(IDLE_INTERVAL_MS, Math.max(1, this.intervalMs * 2)));
+    else this.schedule(this.intervalFor(waiting, isLive ? LIVE_INTERVAL_MS : FILE_INTERVAL_MS));
+  }
+
+  /** `bytes`: what came in the last interval. */
+  private intervalFor(bytes: number, longestMs: number): number {
+    const wanted = Math.floor((Math.max(1, this.intervalMs) * READING_BYTES) / Math.max(1, bytes));
+    return Math.min(longestMs, Math.max(SHORTEST_INTERVAL_MS, wanted));
   }
 
   /** Reads everything that has been published. */

@@ -12,23 +12,33 @@ static uint32_t fold(uint64_t sum) {
 }
 
 // Checksums of super-frames are what a capture of headers costs most: measured for 64 KiB on one core, 11.7 us with pairs
-// of 32-bit halves, 5.5 us with this loop vectorised for any x86-64, 3.1 us with AVX2 where the machine has it.
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define VECTORISED __attribute__((optimize("O3"), target_clones("avx2", "default")))
-#else
-#define VECTORISED
-#endif
-
-// Sum of 32-bit words, in machine order; 2^32 of them fit.
-VECTORISED static uint64_t sum_words(const uint8_t *bytes, size_t words) {
-  uint64_t sum = 0;
-  for (size_t i = 0; i < words; i++) {
-    uint32_t word;
-    memcpy(&word, bytes + 4 * i, 4);
-    sum += word;
+// of 32-bit halves, 5.5 us with this loop vectorised for any x86-64, 3.2 us with AVX2 and 2.1 us with AVX-512 where the
+// machine has it. Sum of 32-bit words, in machine order; 2^32 of them fit.
+#define SUM_WORDS(name)                                                                                                \
+  static uint64_t name(const uint8_t *bytes, size_t words) {                                                           \
+    uint64_t sum = 0;                                                                                                  \
+    for (size_t i = 0; i < words; i++) {                                                                               \
+      uint32_t word;                                                                                                   \
+      memcpy(&word, bytes + 4 * i, 4);                                                                                 \
+      sum += word;                                                                                                     \
+    }                                                                                                                  \
+    return sum;                                                                                                        \
   }
-  return sum;
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define FOR_MACHINE(features) __attribute__((optimize("O3"), target(features)))
+FOR_MACHINE("sse2") SUM_WORDS(sum_words_sse2)
+FOR_MACHINE("avx2") SUM_WORDS(sum_words_avx2)
+FOR_MACHINE("avx512f,prefer-vector-width=512") SUM_WORDS(sum_words_avx512)
+
+static uint64_t sum_words(const uint8_t *bytes, size_t words) {
+  // Short frames are not worth the wider registers.
+  if (words >= 256 && __builtin_cpu_supports("avx512f")) return sum_words_avx512(bytes, words);
+  return __builtin_cpu_supports("avx2") ? sum_words_avx2(bytes, words) : sum_words_sse2(bytes, words);
 }
+#else
+SUM_WORDS(sum_words)
+#endif
 
 static uint32_t sum_range(const uint8_t *bytes, size_t length) {
   size_t words = length / 4;

@@ -39,6 +39,7 @@ export function capturedFrame(bytes: Uint8Array, fields: Partial<CapturedFrame> 
     reason: NOT_DROPPED,
     seconds: 1_700_000_000,
     nanoseconds: 0,
+    isChecksumComplete: true,
     ...fields,
   };
 }

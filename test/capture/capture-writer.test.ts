@@ -125,6 +125,17 @@ describe('capture files', function captureFiles() {
       ]);
     });
 
+    it('marks a checksum that is not computed in bit 9 of the flags, and the direction stays', () => {
+      const out = new ChunkBuilder();
+      const writer = createPcapngWriter({ application: 'weft', snaplen: 128, filter: '' });
+      const flags = [true, false].map((isChecksumComplete) => {
+        writer.frame(out, 0, capturedFrame(SMALL, { isChecksumComplete }), SMALL.length, null, 0);
+        const block = Buffer.from(out.take());
+        return block.readUInt32LE(28 + ((SMALL.length + 3) & ~3) + 4);
+      });
+      assert.deepEqual(flags, [1, 1 | (1 << 9)]);
+    });
+
     it('is read by tcpdump', () => {
       const lines = linesOf('tcpdump', ['-n', '-r', file]);
       assert.equal(lines.length, 3);

@@ -1,8 +1,8 @@
 /* frame-flood -i IFNAME -d MAC -s MAC -f IPV4 -t IPV4
- *             [-T SECONDS] [-n FRAMES] [-r FRAMES_PER_SECOND] [-D COUNT] [-S COUNT]
+ *             [-l BYTES] [-T SECONDS] [-n FRAMES] [-r FRAMES_PER_SECOND] [-D COUNT] [-S COUNT]
  *
- * Pushes minimum Ethernet frames (60 bytes without the checksum; IPv4, UDP, 18 bytes of payload) out of an interface
- * through AF_PACKET, past the queueing discipline. -D and -S let the destination or source MAC walk through COUNT
+ * Pushes Ethernet frames (IPv4, UDP) of BYTES (without the checksum; 60, the minimum, unless told otherwise) out of an
+ * interface through AF_PACKET, past the queueing discipline. -D and -S let the destination or source MAC walk through COUNT
  * consecutive addresses, beginning with the given one. Ends after SECONDS or FRAMES, whichever is first.
  * Prints {"sent": frames the driver took, "refused": turned away by a full queue, "seconds": s}. */
 #define _GNU_SOURCE
@@ -17,11 +17,12 @@
 #include <unistd.h>
 
 #define BATCH 64
-#define FRAME_BYTES 60
+#define MIN_FRAME_BYTES 60
+#define MAX_FRAME_BYTES 1514
 #define IPV4_AT 14
 #define UDP_AT 34
 
-static unsigned char frames[BATCH][FRAME_BYTES];
+static unsigned char frames[BATCH][MAX_FRAME_BYTES];
 
 static void parse_mac(const char *text, unsigned char *mac) {
   unsigned p[6];
@@ -40,6 +41,7 @@ struct plan {
   const char *ifname;
   unsigned char to[6], from[6];
   uint32_t ip_from, ip_to, destinations, sources;
+  unsigned bytes;
   uint64_t duration, wanted;
   double rate; /* frames per second; 0: as fast as possible */
 };
@@ -47,13 +49,13 @@ struct plan {
 
 /* RFC 791 header and RFC 768 header; the UDP checksum is left out (zero), which IPv4 allows. */
 static void write_frame(unsigned char *frame, const struct plan *plan) {
-  memset(frame, 0, FRAME_BYTES);
+  memset(frame, 0, plan->bytes);
   memcpy(frame, plan->to, 6);
   memcpy(frame + 6, plan->from, 6);
   put16(frame + 12, 0x0800);
   unsigned char *ip = frame + IPV4_AT;
   ip[0] = 0x45;
-  put16(ip + 2, FRAME_BYTES - IPV4_AT);
+  put16(ip + 2, plan->bytes - IPV4_AT);
   ip[8] = 64;
   ip[9] = 17;
   memcpy(ip + 12, &plan->ip_from, 4);
@@ -65,7 +67,7 @@ static void write_frame(unsigned char *frame, const struct plan *plan) {
   unsigned char *udp = frame + UDP_AT;
   put16(udp, 4000);
   put16(udp + 2, 9);
-  put16(udp + 4, FRAME_BYTES - UDP_AT);
+  put16(udp + 4, plan->bytes - UDP_AT);
 }
 
 /* Writes base + index into the low 24 bits of a MAC address. */
@@ -94,14 +96,16 @@ static uint32_t parse_ipv4(const char *text) {
 }
 
 static struct plan parse_options(int argc, char **argv) {
-  struct plan plan = {.destinations = 1, .sources = 1, .duration = seconds_ns("3600"), .wanted = UINT64_MAX};
-  for (int option; (option = getopt(argc, argv, "i:d:s:f:t:T:n:r:D:S:")) != -1;) {
+  struct plan plan = {
+      .bytes = MIN_FRAME_BYTES, .destinations = 1, .sources = 1, .duration = seconds_ns("3600"), .wanted = UINT64_MAX};
+  for (int option; (option = getopt(argc, argv, "i:d:s:f:t:l:T:n:r:D:S:")) != -1;) {
     switch (option) {
     case 'i': plan.ifname = optarg; break;
     case 'd': parse_mac(optarg, plan.to); break;
     case 's': parse_mac(optarg, plan.from); break;
     case 'f': plan.ip_from = parse_ipv4(optarg); break;
     case 't': plan.ip_to = parse_ipv4(optarg); break;
+    case 'l': plan.bytes = (unsigned)number(optarg, MIN_FRAME_BYTES, MAX_FRAME_BYTES); break;
     case 'T': plan.duration = seconds_ns(optarg); break;
     case 'n': plan.wanted = (uint64_t)number(optarg, 1, 1e12); break;
     case 'r': plan.rate = number(optarg, 1, 1e9); break;
@@ -135,7 +139,7 @@ int main(int argc, char **argv) {
   memset(messages, 0, sizeof messages);
   for (int i = 0; i < BATCH; i++) {
     write_frame(frames[i], &plan);
-    parts[i] = (struct iovec){.iov_base = frames[i], .iov_len = FRAME_BYTES};
+    parts[i] = (struct iovec){.iov_base = frames[i], .iov_len = plan.bytes};
     messages[i].msg_hdr.msg_iov = &parts[i];
     messages[i].msg_hdr.msg_iovlen = 1;
   }

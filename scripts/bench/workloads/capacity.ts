@@ -10,7 +10,7 @@ import { run, sleep, startService } from '../processes.js';
 import type { Workload } from './workload.js';
 
 /** First of the addresses that live behind station b; `learn` announces as many of its successors as asked. */
-const FIRST_MAC = '02:b0:00:00:00:00';
+export const FIRST_MAC = '02:b0:00:00:00:00';
 const WARMUP_SECONDS = 0.3;
 /** Frames per second while MAC addresses are announced: slow enough for every switch not to lose one. */
 const LEARN_RATE = 50_000;

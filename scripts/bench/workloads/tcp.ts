@@ -19,11 +19,12 @@ function tcp(name: string, title: string, streams: number, reverse: boolean): Wo
     metrics: [{ id: name, title, unit: 'Gbit/s', better: 'higher', digits: 2 }],
     programs: ['iperf3'],
     packages: ['iperf3'],
-    measure: async (bench, lab) => ({ [name]: await measure(bench, lab, streams, reverse) }),
+    measure: async (bench, lab) => ({ [name]: await measureTcp(bench, lab, streams, reverse) }),
   };
 }
 
-async function measure(bench: Bench, lab: Lab, streams: number, reverse: boolean): Promise<number> {
+/** Gbit/s at the receiver. */
+export async function measureTcp(bench: Bench, lab: Lab, streams: number, reverse: boolean): Promise<number> {
   const serve = inNamespace(lab.b.namespace, 'iperf3', '--server', '--one-off', '--port', PORT, '--forceflush');
   const server = await startService(...serve, {
     logFile: join(bench.directory, 'iperf3.log'),
