@@ -42,6 +42,9 @@ static const struct function FUNCTIONS[] = {
     {"receiveBurst", receive_burst},
     {"transmitBurst", transmit_burst},
     {"checksum", checksum},
+    {"notifySupervisor", notify_supervisor},
+    {"hasReader", has_reader},
+    {"returnFreedMemory", return_freed_memory},
 };
 #define FUNCTION_COUNT (sizeof FUNCTIONS / sizeof FUNCTIONS[0])
 

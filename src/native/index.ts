@@ -104,7 +104,10 @@ export interface Native {
   // Namespaces
   /** Opens a network namespace (/run/netns/x, /proc/PID/ns/net): a descriptor; -EINVAL for a file that is not one. */
   openNamespace(path: string): number;
-  /** Makes a namespace with `lo` up, mounted on a new file `path` (absolute); -EEXIST when the file exists. */
+  /**
+   * Makes a namespace with `lo` up, mounted on a new file `path` (absolute); -EEXIST when the file exists. It is mounted
+   * where process 1 sees it, also when this process has a mount namespace of its own.
+   */
   createNamespace(path: string): number;
   /** Unmounts and unlinks what createNamespace made; -EINVAL when `path` is anything else. */
   removeNamespace(path: string): number;
@@ -169,6 +172,18 @@ export interface Native {
   transmitBurst(first: number, count: number): number;
   /** RFC 1071 sum of a range of the slab plus `initial`, folded to 16 bits, not inverted, as big-endian words. */
   checksum(at: number, length: number, initial: number): number;
+
+  // Service manager
+  /** Sends one message of sd_notify(3) to its socket: a path, or a name of the abstract namespace behind @. */
+  notifySupervisor(address: string, message: string): number;
+
+  // Pipes
+  /** 1 while somebody reads the pipe or socket `fd`, 0 when nobody does any more. Never waits. */
+  hasReader(fd: number): number;
+
+  // Memory
+  /** From now on large buffers of this process go back to the kernel when they are freed. */
+  returnFreedMemory(): number;
 }
 
 type Addon = Omit<Native, 'bindBurst'> & {

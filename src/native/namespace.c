@@ -1,6 +1,6 @@
 // Network namespaces, and starting a program inside one. setns(2) moves only the calling thread, and every visit ends
 // within the call that began it, so no other thread (libuv's pool, the worker) ever sees a foreign namespace.
-// Read first: setns(2), namespaces(7), ip-netns(8).
+// Read first: setns(2), namespaces(7), mount_namespaces(7), ip-netns(8).
 #include "weft.h"
 
 #include <fcntl.h>
@@ -25,6 +25,8 @@
 #define NO_TOKEN INT_MAX
 #define OWN_NAMESPACE "/proc/thread-self/ns/net"
 #define IPROUTE_DIRECTORY "/run/netns" // what `ip netns` lists; iproute2 makes it a shared mount
+#define OUTER_MOUNTS "/proc/1/ns/mnt"
+#define OUTER_ROOT "/proc/1/root"
 
 // #syscalls: openat setns close
 int namespace_visit(int ns_fd) {
@@ -92,33 +94,17 @@ static int loopback_up(void) {
   return answer;
 }
 
-struct birth {
-  const char *path;
-  int answer;
-};
-
-// Runs in a thread of its own, which dies with the new namespace as its own: the caller's thread never moves.
-// #syscalls: unshare mount ioctl socket
-static void *give_birth(void *data) {
-  struct birth *birth = data;
-  if (unshare(CLONE_NEWNET) != 0) {
-    birth->answer = -errno;
-    return NULL;
-  }
-  birth->answer = loopback_up();
-  if (birth->answer == 0 && mount(OWN_NAMESPACE, birth->path, "none", MS_BIND, NULL) != 0) birth->answer = -errno;
-  return NULL;
-}
-
 // What iproute2 does for its directory: a shared mount, so that a namespace that appears or goes here does so in every
 // mount namespace too. Other directories are left as they are.
-// #syscalls: mkdir mount openat flock close
+// #syscalls: mkdir mount openat fchmod flock close
 static int prepare_directory(const char *path) {
   if (strncmp(path, IPROUTE_DIRECTORY "/", sizeof IPROUTE_DIRECTORY) != 0) return 0;
-  if (mkdir(IPROUTE_DIRECTORY, 0755) != 0 && errno != EEXIST) return -errno;
+  bool made = mkdir(IPROUTE_DIRECTORY, 0755) == 0;
+  if (!made && errno != EEXIST) return -errno;
   int lock = open(IPROUTE_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock < 0) return -errno;
   int answer = 0;
+  if (made) fchmod(lock, 0755); // everybody may list them, whatever the umask
   flock(lock, LOCK_EX | LOCK_NB); // against an `ip netns add` at the same moment; but never wait for a stranger
   if (mount("", IPROUTE_DIRECTORY, "none", MS_SHARED | MS_REC, NULL) != 0) {
     // EINVAL: it is a plain directory still. Bind it to itself, then it is a mount that can be shared.
@@ -131,45 +117,117 @@ static int prepare_directory(const char *path) {
   return answer;
 }
 
-// #syscalls: openat close unlink clone3
-int create_namespace(struct call *call) {
-  char path[PATH_MAX];
-  if (!take_string(call, 0, path, sizeof path) || path[0] != '/') return -EINVAL;
+// In a thread that afterwards dies with the new namespace as its own: the caller's thread never moves.
+// #syscalls: openat close unshare mount ioctl socket unlink
+static int make_namespace(const char *path) {
   int answer = prepare_directory(path);
   if (answer < 0) return answer;
   int file = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
   if (file < 0) return -errno;
   close(file);
-  struct birth birth = {.path = path, .answer = 0};
-  pthread_t thread;
-  answer = -pthread_create(&thread, NULL, give_birth, &birth);
-  if (answer == 0) {
-    pthread_join(thread, NULL);
-    answer = birth.answer;
-  }
+  if (unshare(CLONE_NEWNET) != 0) answer = -errno;
+  if (answer == 0) answer = loopback_up();
+  if (answer == 0 && mount(OWN_NAMESPACE, path, "none", MS_BIND, NULL) != 0) answer = -errno;
   if (answer < 0) unlink(path);
   return answer;
 }
 
-// Removes what createNamespace (or `ip netns add`) made, and nothing else: a namespace mount, or the empty file without
-// permissions that is left when a creation was interrupted before its mount.
-// #syscalls: statfs newfstatat umount2 unlink
-int remove_namespace(struct call *call) {
-  char path[PATH_MAX];
-  if (!take_string(call, 0, path, sizeof path) || path[0] != '/') return -EINVAL;
+static bool is_namespace(const char *path) {
   struct statfs mounted;
+  return statfs(path, &mounted) == 0 && mounted.f_type == NSFS_MAGIC;
+}
+
+// #syscalls: statfs newfstatat umount2 unlink
+static int unmake_namespace(const char *path) {
   struct stat file;
   bool unmounted = false;
   for (int layer = 0; layer < 16; layer++) { // more than one layer when two programs mounted on the same name
     if (lstat(path, &file) != 0) return -errno;
     if (!S_ISREG(file.st_mode)) return -EINVAL; // never through a symbolic link
-    if (statfs(path, &mounted) != 0) return -errno;
-    if (mounted.f_type != NSFS_MAGIC) break;
+    if (!is_namespace(path)) break;
     if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) != 0) return -errno;
     unmounted = true;
   }
   if (!unmounted && (file.st_size != 0 || (file.st_mode & 0777) != 0)) return -EINVAL;
   return unlink(path) == 0 ? 0 : -errno;
+}
+
+// A service with a sandbox (and whatever `ip netns exec` starts) has a mount namespace of its own: what is mounted in it
+// is not seen outside, so `ip netns` and `weft exec` would find an empty file. What is mounted outside is seen inside.
+// Therefore namespaces are made and removed in the mount namespace of process 1, when the directory of `path` is the same
+// one there (in a container that shares only the processes of its host it is not). Returns that mount namespace, or -1
+// when there is none, it is the caller's own, or may not be entered.
+// #syscalls: openat newfstatat close
+static int outer_mounts(const char *path) {
+  char there[PATH_MAX + sizeof OUTER_ROOT];
+  struct stat own, outer;
+  if (stat("/proc/self/ns/mnt", &own) != 0 || stat(OUTER_MOUNTS, &outer) != 0) return -1;
+  if (own.st_dev == outer.st_dev && own.st_ino == outer.st_ino) return -1;
+  snprintf(there, sizeof there, "%s%s", OUTER_ROOT, path);
+  char *here = there + strlen(OUTER_ROOT);
+  do { // the nearest directory that exists
+    char *slash = strrchr(here, '/');
+    if (slash == NULL || slash == here) return -1;
+    *slash = '\0';
+  } while (stat(here, &own) != 0);
+  if (stat(there, &outer) != 0 || own.st_dev != outer.st_dev || own.st_ino != outer.st_ino) return -1;
+  return open(OUTER_MOUNTS, O_RDONLY | O_CLOEXEC);
+}
+
+struct errand {
+  int (*work)(const char *path);
+  const char *path;
+  int mounts; // where to do it: a mount namespace, or -1 for the caller's
+  int answer;
+};
+
+// unshare(CLONE_FS): root and working directory are shared by all threads, and setns(2) refuses to change those.
+// #syscalls: unshare setns
+static void *do_errand(void *data) {
+  struct errand *errand = data;
+  if (errand->mounts >= 0 && (unshare(CLONE_FS) != 0 || setns(errand->mounts, CLONE_NEWNS) != 0)) {
+    errand->answer = -errno;
+  } else {
+    errand->answer = errand->work(errand->path);
+  }
+  return NULL;
+}
+
+// #syscalls: clone clone3
+static int in_thread(int (*work)(const char *), const char *path, int mounts) {
+  struct errand errand = {.work = work, .path = path, .mounts = mounts};
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, do_errand, &errand);
+  if (error != 0) return -error;
+  pthread_join(thread, NULL);
+  return errand.answer;
+}
+
+// #syscalls: close
+int create_namespace(struct call *call) {
+  char path[PATH_MAX];
+  if (!take_string(call, 0, path, sizeof path) || path[0] != '/') return -EINVAL;
+  int mounts = outer_mounts(path);
+  if (mounts < 0) return in_thread(make_namespace, path, -1);
+  int answer = in_thread(make_namespace, path, mounts);
+  bool hidden = answer == 0 && !is_namespace(path); // mounts of the outer namespace do not come through
+  if (hidden) in_thread(unmake_namespace, path, mounts);
+  close(mounts);
+  return hidden || answer == -EPERM ? in_thread(make_namespace, path, -1) : answer;
+}
+
+// Removes what createNamespace (or `ip netns add`) made, and nothing else: a namespace mount, or the empty file without
+// permissions that is left when a creation was interrupted before its mount.
+// #syscalls: newfstatat close
+int remove_namespace(struct call *call) {
+  char path[PATH_MAX];
+  struct stat file;
+  if (!take_string(call, 0, path, sizeof path) || path[0] != '/') return -EINVAL;
+  int mounts = outer_mounts(path);
+  if (mounts < 0) return unmake_namespace(path);
+  int answer = in_thread(unmake_namespace, path, mounts);
+  close(mounts);
+  return lstat(path, &file) == 0 ? unmake_namespace(path) : answer;
 }
 
 // #syscalls: setns

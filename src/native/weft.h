@@ -75,7 +75,8 @@ int open_packet(struct call *), packet_header_bytes(struct call *), open_udp(str
 int create_wake(struct call *), wake(struct call *);
 int bind_burst(struct call *), unbind_burst(struct call *), set_wake(struct call *), add_port(struct call *);
 int remove_port(struct call *), wait_ready(struct call *), receive_burst(struct call *), transmit_burst(struct call *);
-int checksum(struct call *);
+int checksum(struct call *), notify_supervisor(struct call *), has_reader(struct call *);
+int return_freed_memory(struct call *);
 
 // Flags and kinds of weft's own interface; index.ts repeats them and a test compares the two.
 enum { TAP_VNET_HEADER = 1, TAP_MULTI_QUEUE = 2, TAP_PERSIST = 4, TAP_EXCLUSIVE = 8, TAP_EXISTING = 16 };
