@@ -13,10 +13,18 @@ import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from '
 import { CaptureRing } from '../src/capture/capture-ring.js';
 import { Counters } from '../src/datapath/counters.js';
 import { Datapath } from '../src/datapath/datapath.js';
-import { type FromWorker, MAX_NETWORKS, MAX_PORTS, type SharedTables, type ToWorker } from '../src/datapath/program.js';
+import {
+  type FromWorker,
+  MAX_NETWORKS,
+  MAX_PORTS,
+  type SharedTables,
+  type ToWorker,
+  type WorkerFault,
+} from '../src/datapath/program.js';
 import { FrameVector } from '../src/frames/frame-vector.js';
 import { createSlab } from '../src/frames/slab.js';
 import { TransmitQueue } from '../src/frames/transmit-queue.js';
+import { InjectRingReader } from '../src/ports/inject-ring.js';
 import { createNativeIo, type NativePortIo } from '../src/ports/native-io.js';
 import { MacTable } from '../src/tables/mac-table.js';
 
@@ -41,10 +49,11 @@ function main(control: MessagePort, data: WorkerData): void {
     frames,
     queue,
     io,
+    injector: new InjectRingReader(data.tables.inject, slab, frames),
     macs,
     counters: new Counters(data.tables.counters),
     tap: new CaptureRing(data.tables.capture, slab.bytes, io.sum),
-    nowMs: () => performance.now() | 0,
+    nowMs: () => performance.now(),
     wallMs: createWallClock(),
   });
   post(control, { kind: 'ready' });
@@ -53,14 +62,15 @@ function main(control: MessagePort, data: WorkerData): void {
   for (;;) {
     if (datapath.turn(sleepMicros) > 0) {
       sleepMicros = 0;
-      busyAt = performance.now();
-    } else if (sleepMicros === 0 && performance.now() - busyAt > SPIN_MS) {
+      busyAt = datapath.meter.lastMs;
+    } else if (sleepMicros === 0 && datapath.meter.lastMs - busyAt > SPIN_MS) {
       sleepMicros = MAX_SLEEP_MICROS;
     }
     if (datapath.faults.length > 0) reportFaults(control, io, datapath);
     if (datapath.isWoken) {
       datapath.isWoken = false;
       if (!obey(control, io, datapath, macs)) return;
+      datapath.meter.paused(performance.now());
     }
   }
 }
@@ -106,8 +116,19 @@ function obey(control: MessagePort, io: NativePortIo, datapath: Datapath, macs: 
       case 'stop':
         post(control, { kind: 'ack', sequence, errno });
         return false;
+      case 'fail':
+        fail(message.how);
     }
     post(control, { kind: 'ack', sequence, errno: Math.max(0, errno) });
+  }
+}
+
+/** What `weftd --worker-fault` asks for. */
+function fail(how: WorkerFault): never {
+  if (how === 'throw') throw new Error('a fault was injected: throw');
+  if (how === 'exit') process.exit(1);
+  for (;;) {
+    // Until the control thread loses patience.
   }
 }
 

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { type Logger, pino } from 'pino';
 import { printable } from '../src/lib/printable.js';
-import type { LogLevel } from './weftd-options.js';
+import type { LogLevel } from './weftd-config.js';
 
 export type { Logger };
 

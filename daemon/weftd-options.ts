@@ -1,28 +1,21 @@
 /** What weftd is told: the command line over the configuration file over the defaults. */
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { WORKER_FAULTS, type WorkerFault } from '../src/datapath/program.js';
+import {
+  DEFAULT_CONFIG,
+  DEFAULTS,
+  LOG_LEVELS,
+  levelOf,
+  OptionsError,
+  readConfig,
+  type WeftdConfig,
+} from './weftd-config.js';
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-
-export interface WeftdOptions {
-  socket: string;
-  stateDir: string;
-  runDir: string;
-  logLevel: LogLevel;
+export interface WeftdOptions extends WeftdConfig {
+  /** What SIGUSR2 makes the datapath worker do; null = nothing. */
+  workerFault: WorkerFault | null;
 }
-
-/** A command line or file that is wrong; the message is for the operator. */
-export class OptionsError extends Error {}
-
-const DEFAULT_CONFIG = '/etc/weft/weft.yaml';
-const DEFAULTS: WeftdOptions = {
-  socket: '/run/weft/weft.sock',
-  stateDir: '/var/lib/weft',
-  runDir: '/run/weft',
-  logLevel: 'info',
-};
 
 export const HELP = `Usage: weftd [options]
 
@@ -34,6 +27,8 @@ Options:
   --state-dir DIR    what must survive a reboot (default: ${DEFAULTS.stateDir})
   --run-dir DIR      what must not (default: ${DEFAULTS.runDir})
   --log-level LEVEL  ${LOG_LEVELS.join(', ')} (default: ${DEFAULTS.logLevel})
+  --worker-fault HOW SIGUSR2 makes the datapath worker fail, to try out that it is replaced:
+                     ${WORKER_FAULTS.join(', ')}
   --version          print the version
   --help             print this
 
@@ -45,6 +40,7 @@ const COMMAND_LINE = {
   'state-dir': { type: 'string' },
   'run-dir': { type: 'string' },
   'log-level': { type: 'string' },
+  'worker-fault': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'V' },
 } as const;
@@ -72,6 +68,7 @@ export async function readOptions(parameters: string[]): Promise<Request> {
       stateDir: resolve(merged.stateDir),
       runDir: resolve(merged.runDir),
       logLevel: merged.logLevel,
+      workerFault: values['worker-fault'] === undefined ? null : faultOf(values['worker-fault']),
     },
   };
 }
@@ -89,48 +86,8 @@ function parseCommandLine(parameters: string[]) {
   }
 }
 
-/** Relative paths in the file start in the daemon's working directory, as those of the command line. */
-async function readConfig(file: string | undefined): Promise<Partial<WeftdOptions>> {
-  const path = file ?? DEFAULT_CONFIG;
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' && file === undefined) return {};
-    throw new OptionsError(`bad config: ${code === 'ENOENT' ? `there is no ${path}` : message}`);
-  }
-  // Imported only when there is a file: it takes 50 ms of the start.
-  const { parse } = await import('yaml');
-  let document: unknown;
-  try {
-    document = parse(text);
-  } catch (error) {
-    throw new OptionsError(
-      `bad config: ${path} is not YAML: ${(error as Error).message.split('\n', 1)[0]!.replace(/:$/, '')}`,
-    );
-  }
-  return configOf(document ?? {}, path);
-}
-
-function configOf(document: unknown, path: string): Partial<WeftdOptions> {
-  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
-    throw new OptionsError(`bad config: ${path} holds no mapping of keys to values`);
-  }
-  for (const [key, value] of Object.entries(document)) {
-    if (!(key in DEFAULTS)) {
-      throw new OptionsError(
-        `bad config: ${path} has an unknown key ${JSON.stringify(key)}; known: ${Object.keys(DEFAULTS).join(', ')}`,
-      );
-    }
-    if (typeof value !== 'string' || value === '')
-      throw new OptionsError(`bad config: ${key} in ${path} must be a string`);
-    if (key === 'logLevel') levelOf(value, `bad config: logLevel in ${path}`);
-  }
-  return document as Partial<WeftdOptions>;
-}
-
-function levelOf(value: string, where: string): LogLevel {
-  if ((LOG_LEVELS as readonly string[]).includes(value)) return value as LogLevel;
-  throw new OptionsError(`${where} must be one of ${LOG_LEVELS.join(', ')}`);
+function faultOf(value: string): WorkerFault {
+  const fault = WORKER_FAULTS.find((known) => known === value);
+  if (fault === undefined) throw new OptionsError(`--worker-fault must be one of ${WORKER_FAULTS.join(', ')}`);
+  return fault;
 }

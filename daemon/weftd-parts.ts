@@ -1,14 +1,18 @@
 /** Puts the daemon together from its parts, in the order in which they need each other, and takes it apart in reverse. */
-import { claimSocketPath, listenOn } from '../src/api/socket-file.js';
+import { claimSocketPath, listenOn, socketGroupId } from '../src/api/socket-file.js';
 import { startDatapath } from '../src/control/datapath-client.js';
+import type { DatapathHost } from '../src/control/datapath-host.js';
 import { openStore } from '../src/control/store.js';
+import { type Supervised, statusLine } from '../src/control/supervisor.js';
+import { Counters, TOTAL, totalAt } from '../src/datapath/counters.js';
+import type { WorkerFault } from '../src/datapath/program.js';
 import type { Logger } from './weftd-log.js';
 import type { WeftdOptions } from './weftd-options.js';
 
 /** Whoever waited for the daemon to be ready asks first; what takes time comes after that. */
 const WARM_UP_MS = 100;
 
-export interface CreatedDaemon {
+export interface CreatedDaemon extends Supervised {
   close(): Promise<void>;
 }
 
@@ -24,15 +28,15 @@ export interface Surroundings {
 export async function createDaemon(options: WeftdOptions, around: Surroundings): Promise<CreatedDaemon> {
   const undo: (() => unknown)[] = [];
   try {
-    await build(options, around, undo);
+    const supervised = await build(options, around, undo);
+    return { ...supervised, close: () => unwind(undo) };
   } catch (error) {
     await unwind(undo);
     throw error;
   }
-  return { close: () => unwind(undo) };
 }
 
-async function build(options: WeftdOptions, around: Surroundings, undo: (() => unknown)[]): Promise<void> {
+async function build(options: WeftdOptions, around: Surroundings, undo: (() => unknown)[]): Promise<Supervised> {
   const { log } = around;
   const { socket, stateDir, runDir } = options;
   const clock = { now: () => Date.now() };
@@ -46,8 +50,12 @@ async function build(options: WeftdOptions, around: Surroundings, undo: (() => u
   const [datapath, parts] = await Promise.all([starting, loadParts()]);
   const { createApiServer, createCaptureManager, createController, createLinuxKernel } = parts;
 
+  if (options.workerFault !== null) injectFaultsOn('SIGUSR2', datapath, options.workerFault);
+
   const kernel = createLinuxKernel({ runDir, instance: store.state.instance });
-  const captures = createCaptureManager({ tables: datapath.tables, clock, log });
+  const application = `weft ${around.version}`;
+  const groupId = socketGroupId();
+  const captures = createCaptureManager({ tables: datapath.tables, clock, log, application, groupId });
   const about = {
     version: around.version,
     pid: process.pid,
@@ -65,9 +73,18 @@ async function build(options: WeftdOptions, around: Surroundings, undo: (() => u
   undo.push(await listenOn(api.http, socket));
   const complain = (error: unknown) => log.warn({ error: String(error) }, 'the API could not get ready ahead of time');
   setTimeout(() => api.warmUp().catch(complain), WARM_UP_MS).unref();
+  const { values } = new Counters(datapath.tables.counters);
+  return { heartbeat: () => values[totalAt(TOTAL.turns)]!, status: () => statusLine(controller.status()) };
+}
+
+/** Until the process ends. */
+function injectFaultsOn(signal: NodeJS.Signals, datapath: DatapathHost, how: WorkerFault): void {
+  process.on(signal, () => datapath.injectFault(how));
 }
 
 async function loadParts() {
+  const { native } = await import('../src/native/index.js');
+  native.returnFreedMemory();
   const { createLinuxKernel } = await import('../src/control/linux-kernel.js');
   const { createController } = await import('../src/control/engine.js');
   const { createCaptureManager } = await import('../src/control/capture-manager.js');

@@ -3,10 +3,11 @@
  * The daemon: reads what it is told, wires kernel, datapath, controller and API together, and takes them apart again.
  * Every fault of the start is one line on stderr and exit status 1.
  */
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { readVersion } from './package-version.js';
+import { OptionsError } from './weftd-config.js';
 import { createLog, type Logger } from './weftd-log.js';
-import { HELP, OptionsError, readOptions, type WeftdOptions } from './weftd-options.js';
+import { HELP, readOptions, type WeftdOptions } from './weftd-options.js';
 import type { CreatedDaemon } from './weftd-parts.js';
 
 /** An orderly end takes milliseconds; one that hangs is cut off. */
@@ -28,6 +29,9 @@ async function run(options: WeftdOptions): Promise<void> {
   const log = createLog(options.logLevel, process.stderr.isTTY === true);
   dieOnFaults(log);
   const stopRequest = whenAskedToStop();
+  const { Supervisor, takeSupervision } = await import('../src/control/supervisor.js');
+  const supervisor = new Supervisor({ supervision: takeSupervision(process.env, process.pid), log });
+  supervisor.say('Starting');
   const { createDaemon } = await import('./weftd-parts.js');
   const daemon = await createDaemon(options, {
     log,
@@ -36,7 +40,10 @@ async function run(options: WeftdOptions): Promise<void> {
     maxConnections: maxConnections(),
   });
   log.info({ socket: options.socket, ms: Math.round(process.uptime() * 1000) }, 'ready');
-  await end(daemon, await stopRequest, log);
+  supervisor.ready(daemon);
+  const signal = await stopRequest;
+  supervisor.stopping();
+  await end(daemon, signal, log);
 }
 
 async function end(daemon: CreatedDaemon, signal: string, log: Logger): Promise<void> {
@@ -68,11 +75,11 @@ function dieOnFaults(log: Logger): void {
 }
 
 function checkRights(): void {
-  if (process.geteuid?.() !== 0) {
+  if (process.geteuid?.() !== 0 && !hasCapabilities()) {
     throw new OptionsError('not root: weftd makes interfaces and enters network namespaces (start it with sudo)');
   }
   try {
-    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+    closeSync(openSync('/dev/net/tun', 'r+')); // access(2) knows nothing of capabilities
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new OptionsError(
@@ -81,6 +88,13 @@ function checkRights(): void {
         : '/dev/net/tun cannot be opened (in a container: --device /dev/net/tun --cap-add NET_ADMIN)',
     );
   }
+}
+
+/** CAP_NET_ADMIN and CAP_SYS_ADMIN, which a service manager can give to any user. */
+function hasCapabilities(): boolean {
+  const line = readFileSync('/proc/self/status', 'utf8').match(/^CapEff:\s*([0-9a-f]+)/m);
+  const needed = (1n << 12n) | (1n << 21n);
+  return line !== null && (BigInt(`0x${line[1]}`) & needed) === needed;
 }
 
 /** Half of the file descriptors of the process are for interfaces and files. */

@@ -4,19 +4,37 @@
  * Requests are numbered and answered in order; each resolves when the worker has done it. What the worker must run (ports
  * and the last program) is kept here, so that a new worker gets everything back before anybody notices more than a pause;
  * requests that were under way when it died resolve once the new one runs, because it starts from their outcome.
+ *
+ * A worker that hangs is ended and replaced like one that died: it turns every 100 ms at the latest, and says so in the
+ * counters. terminate() interrupts any JavaScript; the only native call that blocks, `wait`, lasts 100 ms at most.
  */
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { createCaptureMemory } from '../capture/capture-layout.js';
-import { createCounterMemory } from '../datapath/counters.js';
-import { emptyProgram, type FromWorker, type Program, type SharedTables, type ToWorker } from '../datapath/program.js';
+import { Counters, createCounterMemory, TOTAL, totalAt } from '../datapath/counters.js';
+import {
+  emptyProgram,
+  type FromWorker,
+  type Program,
+  type SharedTables,
+  type ToWorker,
+  type WorkerFault,
+} from '../datapath/program.js';
 import { errorName, native } from '../native/index.js';
+import { createInjectMemory } from '../ports/inject-ring.js';
 import { createMacMemory } from '../tables/mac-table.js';
 import type { DatapathHost } from './datapath-host.js';
 import { KernelError } from './kernel.js';
 
 /** A worker that dies again within this time after its start is started later and later, up to a second apart. */
 const STABLE_MS = 5000;
+
+/**
+ * A worker that has made no turn in so many looks hangs. Looks, not time: when the whole process was stopped or starved, this
+ * thread was too.
+ */
+const LOOK_MS = 150;
+const IDLE_LOOKS = 4;
 
 export interface DatapathOptions {
   /** Module of the worker (daemon/datapath-worker.js). */
@@ -50,6 +68,7 @@ class DatapathClient implements DatapathHost {
     counters: createCounterMemory(),
     macs: createMacMemory(),
     capture: createCaptureMemory(),
+    inject: createInjectMemory(),
   };
   state: 'running' | 'restarting' = 'restarting';
   appliedVersion = 0;
@@ -58,6 +77,11 @@ class DatapathClient implements DatapathHost {
   private readonly ports = new Map<number, AttachedPort>();
   private program: Program = emptyProgram();
   private worker: Worker | null = null;
+  private readonly counters = new Counters(this.tables.counters);
+  private readonly watch: NodeJS.Timeout;
+  private turnsSeen = 0;
+  private idleLooks = 0;
+  private hangs = false;
   private startedAt = 0;
   private quickDeaths = 0;
   private isStopping = false;
@@ -70,6 +94,7 @@ class DatapathClient implements DatapathHost {
     this.options = options;
     this.wakeFd = native.createWake();
     if (this.wakeFd < 0) throw new KernelError('eventfd2', 'the datapath', errorName(this.wakeFd), 'no wake-up');
+    this.watch = setInterval(() => this.look(), LOOK_MS).unref();
   }
 
   start(): Promise<void> {
@@ -78,6 +103,8 @@ class DatapathClient implements DatapathHost {
       const worker = new Worker(this.options.workerUrl, { workerData: data, name: 'datapath' });
       let failure = 'it ended by itself';
       this.worker = worker;
+      this.idleLooks = 0;
+      this.hangs = false;
       this.startedAt = Date.now();
       worker.on('message', (message: FromWorker) => {
         if (message.kind === 'ready') {
@@ -91,6 +118,7 @@ class DatapathClient implements DatapathHost {
       worker.on('exit', () => {
         if (this.worker !== worker) return;
         this.worker = null;
+        if (this.hangs) failure = `it made no turn for ${IDLE_LOOKS * LOOK_MS} ms`;
         reject(new Error(`the datapath worker ended: ${failure}`));
         if (this.state === 'running' && !this.isStopping) this.restart(failure);
       });
@@ -121,6 +149,15 @@ class DatapathClient implements DatapathHost {
     await this.request({ kind: 'flush-macs', network });
   }
 
+  injectFault(how: WorkerFault): void {
+    // Never answered: the worker that replaces this one is not to get it again.
+    if (this.state === 'running') this.send({ kind: 'fail', sequence: 0, how });
+  }
+
+  wake(): void {
+    if (!this.isStopping) native.wake(this.wakeFd);
+  }
+
   onFault(listener: (port: number, errno: number) => void): void {
     this.faultListeners.push(listener);
   }
@@ -132,6 +169,7 @@ class DatapathClient implements DatapathHost {
   async stop(): Promise<void> {
     if (this.isStopping) return;
     this.isStopping = true;
+    clearInterval(this.watch);
     const { worker } = this;
     if (worker !== null) {
       const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
@@ -139,6 +177,16 @@ class DatapathClient implements DatapathHost {
       await exited;
     }
     native.closeFd(this.wakeFd);
+  }
+
+  /** One look at whether the worker turns. */
+  private look(): void {
+    const turns = this.counters.values[totalAt(TOTAL.turns)]!;
+    this.idleLooks = turns === this.turnsSeen && this.state === 'running' ? this.idleLooks + 1 : 0;
+    this.turnsSeen = turns;
+    if (this.idleLooks < IDLE_LOOKS || this.hangs) return;
+    this.hangs = true;
+    void this.worker?.terminate();
   }
 
   private request(request: Request): Promise<number> {

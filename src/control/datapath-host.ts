@@ -2,7 +2,7 @@
  * What the control thread asks of the datapath worker. datapath-client.ts is the real one (a worker thread that is
  * restarted, with its ports and program, when it dies).
  */
-import type { Program, SharedTables } from '../datapath/program.js';
+import type { Program, SharedTables, WorkerFault } from '../datapath/program.js';
 
 export interface DatapathHost {
   readonly tables: SharedTables;
@@ -17,6 +17,10 @@ export interface DatapathHost {
   publish(program: Program): Promise<void>;
   /** Forgets what was learned on one network, or on all with -1. */
   flushMacs(network: number): Promise<void>;
+  /** Makes the worker fail, to try out that it is replaced. */
+  injectFault(how: WorkerFault): void;
+  /** Ends the sleep of the worker: there are frames in `tables.inject`. */
+  wake(): void;
   /** A port that the worker had to take out of service (errno as a positive number). */
   onFault(listener: (port: number, errno: number) => void): void;
   /** Called after the worker died and runs again. */

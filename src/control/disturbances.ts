@@ -27,7 +27,8 @@ export function watchDatapath(context: Context, queue: MutationQueue): void {
     });
   });
   context.datapath.onRestart((reason) => {
-    const message = `the datapath worker died and was started again: ${reason}`;
+    // The log has the whole stack, from datapath-client.ts.
+    const message = `the datapath worker died and was started again: ${reason.split('\n', 1)[0]}`;
     warn(context, message, 'daemon', 'weftd');
     context.events.add({ type: 'worker-restarted', object: 'daemon', name: 'weftd', message });
   });

@@ -2,12 +2,12 @@
  * The datapath: everything that happens to frames, one turn at a time. Read `turn` first: it is the list of what happens.
  *
  *   wait       until a port has frames or the control thread rings
- *   receive    ready ports fill the burst, each its fair part
+ *   receive    injected frames and ready ports fill the burst, each its fair part
  *   parse      bytes -> columns                                     stages/parse.ts
  *   ingress    what a port may send (VLAN, MTU, control frames)     stages/ingress.ts
  *   switch     learn, look up, storm control                        stages/switch.ts
  *   transmit   departures, each in the form its port takes          stages/transmit.ts
- *   account    settle fates, count, show captured frames, age the MAC table
+ *   account    settle fates, count, show captured frames, age the MAC table; how long it took: turn-meter.ts
  *
  * Everything hangs off this object and nothing is shared between two of them, so several could share the load. It knows no
  * kernel: frames come and go through a PortIo, time through a clock, and tests drive it over memory.
@@ -20,7 +20,7 @@
 import { FORWARDED, type FrameVector } from '../frames/frame-vector.js';
 import { BURST_BYTES, BURST_FRAMES, HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../frames/slab.js';
 import type { TransmitQueue } from '../frames/transmit-queue.js';
-import { type PortIo, READY_ERROR, READY_WAKE } from '../ports/port.js';
+import { type FrameInjector, type PortIo, READY_ERROR, READY_WAKE } from '../ports/port.js';
 import type { MacTable } from '../tables/mac-table.js';
 import { StormTable } from '../tables/storm-table.js';
 import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from './counters.js';
@@ -30,10 +30,14 @@ import { applyIngress } from './stages/ingress.js';
 import { parse } from './stages/parse.js';
 import { switchFrames } from './stages/switch.js';
 import { Transmitter } from './stages/transmit.js';
+import { TurnMeter } from './turn-meter.js';
 
 /** A ready port may always read this many frames and bytes, however many others are ready. */
 const MIN_QUOTA_FRAMES = 8;
 const MIN_QUOTA_BYTES = 64 * 1024;
+/** Injected frames come first; this leaves three quarters of a burst to the ports, however many wait. */
+const INJECTED_BURST_SHIFT = 2;
+const INJECTED_BYTES = BURST_BYTES >> INJECTED_BURST_SHIFT;
 /** Room that one more read needs behind the bytes of the burst. */
 const READ_ROOM_BYTES = HEADROOM_BYTES + 32 + MAX_FRAME_BYTES;
 /**
@@ -54,10 +58,11 @@ export interface DatapathParts {
   frames: FrameVector;
   queue: TransmitQueue;
   io: PortIo;
+  injector: FrameInjector;
   macs: MacTable;
   counters: Counters;
   tap: FrameTap;
-  /** Milliseconds since any moment, int32, wrapping. */
+  /** Milliseconds since any moment, with fractions. Tables keep it as int32, which wraps. */
   nowMs: () => number;
   /** Milliseconds since 1970 with fractions, for the time stamps of captures. */
   wallMs: () => number;
@@ -69,9 +74,11 @@ export class Datapath {
   isWoken = false;
   /** Ports that failed since the owner last looked: pairs of port and errno. */
   readonly faults: number[] = [];
+  readonly meter: TurnMeter;
   private readonly slab: Slab;
   private readonly frames: FrameVector;
   private readonly io: PortIo;
+  private readonly injector: FrameInjector;
   private readonly macs: MacTable;
   private readonly storms = new StormTable(MAX_PORTS);
   private readonly counters: Counters;
@@ -89,8 +96,10 @@ export class Datapath {
     this.slab = parts.slab;
     this.frames = parts.frames;
     this.io = parts.io;
+    this.injector = parts.injector;
     this.macs = parts.macs;
     this.counters = parts.counters;
+    this.meter = new TurnMeter(parts.counters);
     this.tap = parts.tap;
     this.nowMs = parts.nowMs;
     this.wallMs = parts.wallMs;
@@ -100,11 +109,15 @@ export class Datapath {
   /** One turn. Sleeps up to `timeoutMicros` when nothing is ready. Returns the number of frames that came in. */
   turn(timeoutMicros: number): number {
     const { frames, program, slab } = this;
+    let maySleep = false;
     if (this.readyCursor >= this.readyCount) {
       this.readyCount = this.io.wait(timeoutMicros);
       this.readyCursor = 0;
+      maySleep = timeoutMicros > 0;
     }
-    const now = this.nowMs();
+    const startMs = this.nowMs();
+    const now = startMs | 0;
+    this.meter.begin(startMs, maySleep, this.readyCount);
     this.receive();
     if (frames.count > 0) {
       if (program.captureSnaplen > 0) this.stampTap();
@@ -114,6 +127,7 @@ export class Datapath {
       this.adaptBurst(this.transmitter.transmit(program));
     }
     this.account(now);
+    if (frames.count > 0) this.meter.end(this.nowMs(), frames.count);
     return frames.count;
   }
 
@@ -130,7 +144,7 @@ export class Datapath {
       this.storms.resetPort(port);
     }
     if (before.staticMacs.length > 0) this.macs.removeStatic();
-    const now = this.nowMs();
+    const now = this.nowMs() | 0;
     const rows = next.staticMacs;
     for (let at = 0; at < rows.length; at += STATIC_MAC_INTS) {
       this.macs.insertStatic(rows[at]!, rows[at + 1]!, rows[at + 2]!, rows[at + 3]!, rows[at + 4]!, now);
@@ -146,11 +160,11 @@ export class Datapath {
     this.readyCursor = this.readyCount;
   }
 
-  /** Fills the burst from the ports that are ready, each with its part. */
+  /** Fills the burst with injected frames and from the ports that are ready, each with its part. */
   private receive(): void {
     const { io, frames } = this;
-    let rows = 0;
-    let at = 0;
+    let rows = this.takeInjected();
+    let at = rows === 0 ? 0 : frames.start[rows - 1]! + frames.length[rows - 1]!;
     const waiting = Math.max(1, this.readyCount - this.readyCursor);
     const quotaFrames = Math.max(MIN_QUOTA_FRAMES, (this.burstFrames / waiting) | 0);
     const quotaBytes = Math.max(MIN_QUOTA_BYTES, (BURST_BYTES / waiting) | 0);
@@ -175,6 +189,24 @@ export class Datapath {
       }
     }
     frames.count = rows;
+  }
+
+  /** Frames from inside weft count as arrivals of the port that they name. A worker without a program leaves them waiting. */
+  private takeInjected(): number {
+    const { frames, program } = this;
+    frames.injected = 0;
+    if (program.version === 0) return 0;
+    const most = Math.max(1, this.burstFrames >> INJECTED_BURST_SHIFT);
+    const rows = this.injector.take(program.portCount, program.portSerial, most, INJECTED_BYTES);
+    if (rows === 0) return 0;
+    frames.injected = rows;
+    const { values } = this.counters;
+    for (let row = 0; row < rows; row++) {
+      const port = frames.ingressPort[row]!;
+      values[portAt(port, PORT.rxFrames)]!++;
+      values[portAt(port, PORT.rxBytes)]! += frames.length[row]!;
+    }
+    return rows;
   }
 
   /** @coldPath a port fails once, and is then taken out of service */

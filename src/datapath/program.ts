@@ -111,13 +111,18 @@ export const PORT_TAP = 0;
 export const PORT_PACKET = 1;
 export const PORT_UDP = 2;
 
+/** Ways for a worker to fail, to try out that it is replaced: throw an exception, end, never come back from a turn. */
+export const WORKER_FAULTS = ['throw', 'exit', 'hang'] as const;
+export type WorkerFault = (typeof WORKER_FAULTS)[number];
+
 /** Control thread to worker. Every message is answered with an `Ack` of the same `sequence`, in order. */
 export type ToWorker =
   | { kind: 'attach'; sequence: number; port: number; fd: number; portKind: number; headerBytes: number }
   | { kind: 'detach'; sequence: number; port: number }
   | { kind: 'program'; sequence: number; program: Program }
   | { kind: 'flush-macs'; sequence: number; network: number }
-  | { kind: 'stop'; sequence: number };
+  | { kind: 'stop'; sequence: number }
+  | { kind: 'fail'; sequence: number; how: WorkerFault };
 
 /** Worker to control thread. `fault`: the port was taken out of service because of `errno`. */
 export type FromWorker =
@@ -130,4 +135,6 @@ export interface SharedTables {
   counters: SharedArrayBuffer;
   macs: SharedArrayBuffer;
   capture: SharedArrayBuffer;
+  /** Frames from the control thread to the worker (ports/inject-ring.ts). */
+  inject: SharedArrayBuffer;
 }

@@ -2,7 +2,7 @@
  * The frames of one turn: a struct of arrays, one row per frame, one column per fact, one writer stage per column.
  *
  *   column                                    writer
- *   start length ingressPort                  receive
+ *   start length ingressPort                  receive (and `injected`: that many of the first rows came from inside weft)
  *   destination* source* etherType tagged     parse
  *   l3At gso* checksum* network               parse (`complete` may finish a checksum, and then says so here)
  *   vlan                                      ingress
@@ -27,6 +27,8 @@ export const COMPLETE = -1;
 
 export class FrameVector {
   count = 0;
+  /** Rows 0 up to this were injected: their vnet header is valid whatever their port is. */
+  injected = 0;
   readonly start: Int32Array;
   readonly length: Int32Array;
   readonly ingressPort = new Int32Array(BURST_FRAMES);

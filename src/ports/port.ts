@@ -10,6 +10,18 @@ export const READY_ERROR = 0x40000000;
 /** Ports served between two waits at most; more than that take turns (the kernel rotates its ready list). */
 export const READY_PORTS = 64;
 
+/**
+ * Frames that are put in from inside weft, as if a port had received them (inject-ring.ts). Such a frame has a vnet header
+ * whatever its port is.
+ */
+export interface FrameInjector {
+  /**
+   * Fills rows from 0 on (start, length and ingress port) with up to `maxFrames` frames, at the beginning of the slab; takes no
+   * more once it has `maxBytes`. Frames for a port that is not the same any more are discarded. Returns the number of rows.
+   */
+  take(portCount: number, portSerial: Int32Array, maxFrames: number, maxBytes: number): number;
+}
+
 export interface PortIo {
   /** Entries are port indexes, READY_WAKE, or a port with READY_ERROR. */
   readonly ready: Int32Array;

@@ -1,14 +1,24 @@
 /** A `DatapathHost` without a worker: remembers what it was told, fails where a test tells it to, notices misuse. */
+import { createCaptureMemory } from '../../src/capture/capture-layout.js';
 import type { DatapathHost } from '../../src/control/datapath-host.js';
-import { createCounterMemory } from '../../src/datapath/counters.js';
-import { emptyProgram, type Program } from '../../src/datapath/program.js';
+import { Counters, createCounterMemory, TOTAL, totalAt } from '../../src/datapath/counters.js';
+import { emptyProgram, type Program, type WorkerFault } from '../../src/datapath/program.js';
+import { FrameVector } from '../../src/frames/frame-vector.js';
+import { BURST_BYTES, BURST_FRAMES, createSlab } from '../../src/frames/slab.js';
+import { createInjectMemory, InjectRingReader } from '../../src/ports/inject-ring.js';
 import { createMacMemory } from '../../src/tables/mac-table.js';
+import { readVnet, type TestFrame, VNET_BYTES } from './frame-builders.js';
+
+export interface InjectedFrame extends TestFrame {
+  port: number;
+}
 
 export class FakeDatapath implements DatapathHost {
   readonly tables = {
     counters: createCounterMemory(),
     macs: createMacMemory(),
-    capture: new SharedArrayBuffer(8),
+    capture: createCaptureMemory(1 << 18),
+    inject: createInjectMemory(),
   };
   readonly state = 'running';
   appliedVersion = 0;
@@ -16,10 +26,19 @@ export class FakeDatapath implements DatapathHost {
   /** File descriptor by port. */
   readonly attached = new Map<number, number>();
   readonly flushed: number[] = [];
+  readonly injectedFaults: WorkerFault[] = [];
   /** Mistakes of the code under test. */
   readonly faults: string[] = [];
+  /** What was injected for the ports of the present program. */
+  readonly injected: InjectedFrame[] = [];
+  /** Whether injected frames are left where they are, as by a worker that hangs. */
+  isDeaf = false;
   publishCount = 0;
   isStopped = false;
+  private readonly counters = new Counters(this.tables.counters);
+  private readonly slab = createSlab();
+  private readonly frames = new FrameVector(this.slab);
+  private injector: InjectRingReader | null = null;
   private callsUntilFailure = Number.POSITIVE_INFINITY;
   private faultListener: (port: number, errno: number) => void = () => {};
   private restartListener: (reason: string) => void = () => {};
@@ -61,6 +80,28 @@ export class FakeDatapath implements DatapathHost {
   async flushMacs(network: number): Promise<void> {
     await this.call();
     this.flushed.push(network);
+  }
+
+  injectFault(how: WorkerFault): void {
+    this.injectedFaults.push(how);
+  }
+
+  /** As the worker does when it is woken. */
+  wake(): void {
+    if (this.isDeaf) return;
+    this.counters.values[totalAt(TOTAL.turns)]!++;
+    const { program, slab, frames } = this;
+    this.injector ??= new InjectRingReader(this.tables.inject, slab, frames);
+    for (;;) {
+      const count = this.injector.take(program.portCount, program.portSerial, BURST_FRAMES, BURST_BYTES);
+      if (count === 0) return;
+      for (let row = 0; row < count; row++) {
+        const at = frames.start[row]!;
+        const bytes = slab.bytes.slice(at, at + frames.length[row]!);
+        const vnet = readVnet(slab.bytes.subarray(at - VNET_BYTES, at));
+        this.injected.push({ port: frames.ingressPort[row]!, bytes, vnet });
+      }
+    }
   }
 
   onFault(listener: (port: number, errno: number) => void): void {

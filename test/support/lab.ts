@@ -17,6 +17,7 @@ import { MAX_NETWORKS, MAX_PORTS } from '../../src/datapath/program.js';
 import { FrameVector } from '../../src/frames/frame-vector.js';
 import { createSlab, type Slab } from '../../src/frames/slab.js';
 import { TransmitQueue } from '../../src/frames/transmit-queue.js';
+import { createInjectMemory, InjectRingReader, InjectRingWriter } from '../../src/ports/inject-ring.js';
 import { createMacMemory, listMacs, MacTable } from '../../src/tables/mac-table.js';
 import { checkConservation } from './conservation.js';
 import type { TestFrame } from './frame-builders.js';
@@ -84,6 +85,9 @@ export class Lab {
   readonly counters: Counters;
   nowMs = 0;
   private readonly macMemory = createMacMemory();
+  private readonly injectMemory = createInjectMemory();
+  /** The control thread's end of the injection ring; `inject` is what most tests want. */
+  readonly injections = new InjectRingWriter(this.injectMemory);
   private placed = new Map<string, PlacedPort>();
   private version = 0;
   private serial = 0;
@@ -101,6 +105,7 @@ export class Lab {
       frames,
       queue,
       io: this.io,
+      injector: new InjectRingReader(this.injectMemory, slab, frames),
       macs: this.macs,
       counters: this.counters,
       tap: settings.tap?.(slab) ?? SILENT_TAP,
@@ -152,6 +157,16 @@ export class Lab {
     this.run();
   }
 
+  /** Puts frames in from inside weft, as arrivals of a port, without running yet. */
+  inject(name: string, ...frames: readonly TestFrame[]): void {
+    const port = this.placed.get(name);
+    assert.ok(port !== undefined, `${name} is a port of the lab`);
+    for (const { bytes, vnet } of frames) {
+      const unfinished = vnet === null ? null : { ...vnet, headerBytes: vnet.headerLength };
+      assert.ok(this.injections.write(port.index, port.serial, bytes, unfinished), 'there is room in the ring');
+    }
+  }
+
   /** Lets frames arrive at a port without running yet. */
   queue(name: string, ...frames: readonly TestFrame[]): void {
     this.io.port(this.index(name)).arrivals.push(...frames);
@@ -160,7 +175,7 @@ export class Lab {
   /** Runs turns until nothing is left to read. */
   run(): void {
     for (let turn = 0; turn < MAX_TURNS; turn++) {
-      if (this.datapath.turn(0) === 0 && this.io.waiting === 0) return;
+      if (this.datapath.turn(0) === 0 && this.io.waiting === 0 && this.injections.isEmpty) return;
     }
     assert.fail(`${this.io.waiting} frames are left after ${MAX_TURNS} turns`);
   }

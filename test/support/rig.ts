@@ -10,6 +10,7 @@ import { MAX_NETWORKS, MAX_PORTS, type Program } from '../../src/datapath/progra
 import { FrameVector } from '../../src/frames/frame-vector.js';
 import { createSlab, HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../../src/frames/slab.js';
 import { TransmitQueue } from '../../src/frames/transmit-queue.js';
+import { createInjectMemory, InjectRingReader } from '../../src/ports/inject-ring.js';
 import { type PortIo, READY_PORTS } from '../../src/ports/port.js';
 import { createMacMemory, MacTable } from '../../src/tables/mac-table.js';
 import * as checksum from '../../src/wire/checksum.js';
@@ -38,6 +39,7 @@ export interface Rig {
   frames: FrameVector;
   queue: TransmitQueue;
   io: RigIo;
+  injectMemory: SharedArrayBuffer;
   macs: MacTable;
   macMemory: SharedArrayBuffer;
   counters: Counters;
@@ -55,9 +57,12 @@ export function createRig(options: RigOptions): Rig {
   const macs = new MacTable(macMemory, MAX_PORTS, MAX_NETWORKS, 0x5eed);
   const counters = new Counters(createCounterMemory());
   const nowMs = options.nowMs ?? (() => 0);
-  const datapath = new Datapath({ slab, frames, queue, io, macs, counters, tap: SILENT_TAP, nowMs, wallMs: () => 0 });
+  const injectMemory = createInjectMemory();
+  const injector = new InjectRingReader(injectMemory, slab, frames);
+  const parts = { slab, frames, queue, io, injector, macs, counters, tap: SILENT_TAP, nowMs, wallMs: () => 0 };
+  const datapath = new Datapath(parts);
   datapath.adopt(options.program);
-  return { slab, frames, queue, io, macs, macMemory, counters, datapath };
+  return { slab, frames, queue, io, injectMemory, macs, macMemory, counters, datapath };
 }
 
 export class RigIo implements PortIo {

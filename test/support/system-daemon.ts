@@ -6,7 +6,7 @@
  * start fails. Nothing here knows what a test wants to prove.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,6 +33,8 @@ export class Daemon {
   #process: Background | null = null;
   #earlierLogs = '';
   #namespace: string | null = null;
+  #options: readonly string[] = [];
+  #nodeOptions: readonly string[] = [];
 
   /** Nothing is started or made yet. */
   constructor(directory: string) {
@@ -57,16 +59,26 @@ export class Daemon {
   }
 
   get command(): string[] {
-    return [process.execPath, WEFTD, ...this.arguments];
+    return [process.execPath, ...this.#nodeOptions, WEFTD, ...this.arguments];
   }
 
   get arguments(): string[] {
-    return ['--socket', this.socket, '--state-dir', this.stateDir, '--run-dir', this.runDir];
+    return ['--socket', this.socket, '--state-dir', this.stateDir, '--run-dir', this.runDir, ...this.#options];
   }
 
   /** Runs it in the network namespace `path` from its next start on: that namespace is then "the host" for it. */
   setHostNamespace(path: string): void {
     this.#namespace = path;
+  }
+
+  /** Adds options to its command line from its next start on. */
+  setOptions(...options: string[]): void {
+    this.#options = options;
+  }
+
+  /** Adds options of Node.js itself from its next start on. */
+  setNodeOptions(...options: string[]): void {
+    this.#nodeOptions = options;
   }
 
   /** Starts it and waits until it answers; returns the milliseconds from spawn to the first answer. */
@@ -89,7 +101,7 @@ export class Daemon {
       },
       timeoutMs,
       5,
-    ).catch((error: Error) => assert.fail(`${error.message}\n${this.log}`));
+    ).catch((error: Error) => assert.fail(`${error.message}\n${threadsOf(process)}\n${this.log}`));
     return performance.now() - startedAt;
   }
 
@@ -179,4 +191,14 @@ export class Daemon {
     assert.ok(process !== null && process.status === null, `the daemon runs when it gets ${signal}\n${this.log}`);
     return await process.stop(signal, 10_000);
   }
+}
+
+/** What every thread of a process waits for in the kernel: for a program that hangs. */
+function threadsOf(program: Background): string {
+  if (program.status !== null) return `it ended with status ${program.status}`;
+  const tasks = `/proc/${program.pid}/task`;
+  const read = (thread: string, file: string) => readFileSync(join(tasks, thread, file), 'utf8').trim();
+  return readdirSync(tasks)
+    .map((thread) => `${thread} ${read(thread, 'comm')}: ${read(thread, 'wchan')}, ${read(thread, 'syscall')}`)
+    .join('\n');
 }

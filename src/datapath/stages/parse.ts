@@ -18,6 +18,7 @@ export function parse(frames: FrameVector, view: DataView, program: Program): vo
   const { count, start, length, ingressPort, network, verdict, sourceHigh, sourceLow, checksumStart, gsoType } = frames;
   const { destinationHigh, destinationLow } = frames;
   const { portCount, portNetwork, portHeaderBytes } = program;
+  const { injected } = frames;
   for (let i = 0; i < count; i++) {
     verdict[i] = PENDING;
     checksumStart[i] = COMPLETE;
@@ -42,7 +43,7 @@ export function parse(frames: FrameVector, view: DataView, program: Program): vo
     sourceLow[i] = low;
     parseType(frames, i, view, at);
     const header = at - vnet.HEADER_BYTES;
-    if (portHeaderBytes[port] === 0) vnet.writePlain(view, header);
+    if (portHeaderBytes[port] === 0 && i >= injected) vnet.writePlain(view, header);
     else if (!vnet.isPlain(view, header) && !parseOffload(frames, i, view)) {
       checksumStart[i] = COMPLETE;
       drop(frames, i, DROP.badOffload);
