@@ -1,269 +1,62 @@
 /**
- * Reads capture files piece by piece, as they arrive: pcapng (any byte order, several sections and interfaces) and classic
- * pcap (micro- and nanoseconds, any byte order). For `weft capture`, which prints what it gets, and for tests.
+ * Reads capture files piece by piece, as they arrive: finds out what it is given and hands it to the reader of that format,
+ * pcapng-reader.ts or pcap-reader.ts. Most callers want `readCaptureFrames` of capture-frames.ts, which is fed by itself.
  *
- * Input may come from anywhere: nothing outside a block is read, blocks have a limit, and damage ends the reading with a
- * sentence in `error` after the frames in front of it were given.
+ * Input may come from anywhere: damage ends the reading with a sentence in `error` after the frames in front of it were given.
  */
-import { PCAP_HEADER_BYTES, PCAP_RECORD_BYTES } from './pcap-writer.js';
+import type { FileFrame, FormatReader } from './file-frame.js';
+import { isPcapMagic, PcapReader } from './pcap-reader.js';
 import * as pcapng from './pcapng.js';
+import { PcapngReader } from './pcapng-reader.js';
 
-/** One frame of a file. `bytes` is a copy that belongs to the caller. */
-export interface FileFrame {
-  /** Name of its interface; null when the file does not say. */
-  interfaceName: string | null;
-  /** UTC since 1970. */
-  seconds: number;
-  nanoseconds: number;
-  direction: 'inbound' | 'outbound' | null;
-  comment: string | null;
-  /** Frames missing in front of this one. */
-  lostBefore: number;
-  /** LINKTYPE_*: 1 = Ethernet. */
-  linkType: number;
-  bytes: Uint8Array;
-  /** Bytes of the frame on the wire. */
-  length: number;
-}
-
-interface FileInterface {
-  name: string | null;
-  linkType: number;
-  snaplen: number;
-  /** Time stamps count units of 1/unitsPerSecond. */
-  unitsPerSecond: bigint;
-}
-
-/** The magic number of pcap as it reads in the right byte order, and nanoseconds per unit of the fraction. */
-const PCAP_MAGICS = new Map([
-  [0xa1b2c3d4, 1000],
-  [0xa1b23c4d, 1],
-]);
-const MAX_BLOCK_BYTES = 16 << 20;
-const MAX_INTERFACES = 65536;
-const MAX_SNAPLEN = 262144;
+/** Every format begins with four bytes that no other begins with. */
+const MAGIC_BYTES = 4;
 
 export class CaptureFileReader {
+  private format: FormatReader | null = null;
+  /** The first bytes, while they do not tell the format. */
+  private held = new Uint8Array(0);
+  private unknown: string | null = null;
+
   /** Why reading stopped for good, or null. */
-  error: string | null = null;
-  private bytes = new Uint8Array(0);
-  private view = new DataView(this.bytes.buffer);
-  private at = 0;
-  private end = 0;
-  private format: 'pcapng' | 'pcap' | null = null;
-  private isLittle = true;
-  private fractionUnit = 1;
-  private linkType = 0;
-  private interfaces: FileInterface[] = [];
-  private readonly decoder = new TextDecoder();
+  get error(): string | null {
+    return this.unknown ?? this.format?.error ?? null;
+  }
 
   /** Bytes that are not a whole record yet; at the end of a file: that it was cut. */
   get pendingBytes(): number {
-    return this.end - this.at;
+    return this.format?.pendingBytes ?? this.held.length;
+  }
+
+  /** Whether there was no input at all. */
+  get isEmpty(): boolean {
+    return this.format === null && this.held.length === 0;
   }
 
   push(chunk: Uint8Array): void {
-    if (this.end + chunk.length > this.bytes.length) this.makeRoom(chunk.length);
-    this.bytes.set(chunk, this.end);
-    this.end += chunk.length;
+    if (this.format !== null) this.format.push(chunk);
+    else if (this.unknown === null) this.hold(chunk);
   }
 
   /** The next frame, or null when there is none before more is pushed (or ever: see `error`). */
   next(): FileFrame | null {
-    while (this.error === null) {
-      if (this.format === null && !this.readFormat()) return null;
-      const frame = this.format === 'pcap' ? this.nextRecord() : this.nextBlock();
-      if (frame !== 'skipped') return frame;
-    }
-    return null;
+    return this.format?.next() ?? null;
   }
 
-  /** Moves what is left to the front, into larger memory when that does not do. */
-  private makeRoom(bytes: number): void {
-    const kept = this.pendingBytes;
-    if ((kept + bytes) * 2 <= this.bytes.length) this.bytes.copyWithin(0, this.at, this.end);
-    else {
-      const grown = new Uint8Array(Math.max(65536, (kept + bytes) * 2));
-      grown.set(this.bytes.subarray(this.at, this.end));
-      this.bytes = grown;
-      this.view = new DataView(grown.buffer);
-    }
-    this.at = 0;
-    this.end = kept;
+  private hold(chunk: Uint8Array): void {
+    const held = new Uint8Array(this.held.length + chunk.length);
+    held.set(this.held);
+    held.set(chunk, this.held.length);
+    this.held = held;
+    if (held.length < MAGIC_BYTES) return;
+    this.format = formatOf(held);
+    if (this.format === null) this.unknown = 'this is neither pcapng nor pcap';
+    else this.format.push(held);
   }
+}
 
-  private fail(reason: string): null {
-    this.error = reason;
-    return null;
-  }
-
-  private uint16(at: number): number {
-    return this.view.getUint16(at, this.isLittle);
-  }
-
-  private uint32(at: number): number {
-    return this.view.getUint32(at, this.isLittle);
-  }
-
-  /** Whether it is known what follows. */
-  private readFormat(): boolean {
-    if (this.pendingBytes < 4) return false;
-    const magic = this.view.getUint32(this.at, true);
-    if (magic === pcapng.SECTION_HEADER) {
-      this.format = 'pcapng';
-      return true;
-    }
-    for (const isLittle of [true, false]) {
-      const unit = PCAP_MAGICS.get(this.view.getUint32(this.at, isLittle));
-      if (unit === undefined) continue;
-      if (this.pendingBytes < PCAP_HEADER_BYTES) return false;
-      this.isLittle = isLittle;
-      this.fractionUnit = unit;
-      this.linkType = this.uint32(this.at + 20) & 0xffff;
-      this.format = 'pcap';
-      this.at += PCAP_HEADER_BYTES;
-      return true;
-    }
-    this.fail('this is neither pcapng nor pcap');
-    return false;
-  }
-
-  private nextRecord(): FileFrame | null {
-    if (this.pendingBytes < PCAP_RECORD_BYTES) return null;
-    const { at } = this;
-    const captured = this.uint32(at + 8);
-    if (captured > MAX_SNAPLEN) return this.fail(`a record claims ${captured} bytes`);
-    if (this.pendingBytes < PCAP_RECORD_BYTES + captured) return null;
-    this.at += PCAP_RECORD_BYTES + captured;
-    return {
-      interfaceName: null,
-      seconds: this.uint32(at),
-      nanoseconds: this.uint32(at + 4) * this.fractionUnit,
-      direction: null,
-      comment: null,
-      lostBefore: 0,
-      linkType: this.linkType,
-      bytes: this.bytes.slice(at + PCAP_RECORD_BYTES, at + PCAP_RECORD_BYTES + captured),
-      length: this.uint32(at + 12),
-    };
-  }
-
-  private nextBlock(): FileFrame | null | 'skipped' {
-    const { at } = this;
-    if (this.pendingBytes < pcapng.BLOCK_OVERHEAD_BYTES) return null;
-    const type = this.uint32(at);
-    // The type of a section header is a palindrome: it reads alike in both byte orders, and says which follows.
-    if (type === pcapng.SECTION_HEADER) {
-      this.isLittle = this.view.getUint32(at + 8, true) === pcapng.BYTE_ORDER_MAGIC;
-      if (this.uint32(at + 8) !== pcapng.BYTE_ORDER_MAGIC) return this.fail('a section has no byte order');
-    }
-    const total = this.uint32(at + 4);
-    if (total < pcapng.BLOCK_OVERHEAD_BYTES || total % 4 !== 0 || total > MAX_BLOCK_BYTES) {
-      return this.fail(`a block claims ${total} bytes`);
-    }
-    if (this.pendingBytes < total) return null;
-    if (this.uint32(at + total - 4) !== total) return this.fail('a block ends with another length than it begins with');
-    this.at += total;
-    const bodyAt = at + 8;
-    const bodyEnd = at + total - 4;
-    switch (type) {
-      case pcapng.SECTION_HEADER:
-        this.interfaces = [];
-        return 'skipped';
-      case pcapng.INTERFACE_DESCRIPTION:
-        return this.readInterface(bodyAt, bodyEnd);
-      case pcapng.ENHANCED_PACKET:
-        return this.readEnhancedPacket(bodyAt, bodyEnd);
-      case pcapng.SIMPLE_PACKET:
-        return this.readSimplePacket(bodyAt, bodyEnd);
-      default:
-        return 'skipped';
-    }
-  }
-
-  private readInterface(at: number, end: number): null | 'skipped' {
-    if (at + 8 > end) return this.fail('an interface block is too short');
-    if (this.interfaces.length >= MAX_INTERFACES) return this.fail('there are too many interfaces');
-    const described: FileInterface = {
-      name: null,
-      linkType: this.uint16(at),
-      snaplen: this.uint32(at + 4),
-      unitsPerSecond: 1_000_000n,
-    };
-    this.eachOption(at + 8, end, (code, valueAt, bytes) => {
-      if (code === pcapng.IF_NAME) described.name = this.text(valueAt, bytes);
-      if (code === pcapng.IF_TIME_RESOLUTION && bytes === 1) {
-        const resolution = this.bytes[valueAt]!;
-        const exponent = BigInt(resolution & 0x7f);
-        described.unitsPerSecond = (resolution & 0x80) === 0 ? 10n ** exponent : 2n ** exponent;
-      }
-    });
-    this.interfaces.push(described);
-    return 'skipped';
-  }
-
-  private readEnhancedPacket(at: number, end: number): FileFrame | null {
-    if (at + 20 > end) return this.fail('a packet block is too short');
-    const described = this.interfaces[this.uint32(at)];
-    if (described === undefined) return this.fail('a packet is of an interface that the file does not describe');
-    const captured = this.uint32(at + 12);
-    if (captured > end - at - 20) return this.fail('a packet claims more bytes than its block has');
-    const frame = this.frameOf(described, at + 20, captured, this.uint32(at + 16));
-    const units = (BigInt(this.uint32(at + 4)) << 32n) | BigInt(this.uint32(at + 8));
-    const { unitsPerSecond } = described;
-    frame.seconds = Number(units / unitsPerSecond);
-    frame.nanoseconds = Number(((units % unitsPerSecond) * 1_000_000_000n) / unitsPerSecond);
-    const optionsAt = at + 20 + ((captured + 3) & ~3);
-    this.eachOption(optionsAt, end, (code, valueAt, bytes) => {
-      if (code === pcapng.OPTION_COMMENT) frame.comment = this.text(valueAt, bytes);
-      else if (code === pcapng.EPB_FLAGS && bytes === 4) {
-        const direction = this.uint32(valueAt) & pcapng.DIRECTION_MASK;
-        if (direction === pcapng.DIRECTION_INBOUND) frame.direction = 'inbound';
-        if (direction === pcapng.DIRECTION_OUTBOUND) frame.direction = 'outbound';
-      } else if (code === pcapng.EPB_DROP_COUNT && bytes === 8) {
-        frame.lostBefore = Number(this.view.getBigUint64(valueAt, this.isLittle));
-      }
-    });
-    return frame;
-  }
-
-  /** A length and bytes, of the first interface, at no time. */
-  private readSimplePacket(at: number, end: number): FileFrame | null {
-    const described = this.interfaces[0];
-    if (at + 4 > end || described === undefined) return this.fail('a simple packet without an interface');
-    const length = this.uint32(at);
-    const snaplen = described.snaplen === 0 ? length : described.snaplen;
-    return this.frameOf(described, at + 4, Math.min(length, snaplen, end - at - 4), length);
-  }
-
-  private frameOf({ name, linkType }: FileInterface, at: number, captured: number, length: number): FileFrame {
-    return {
-      interfaceName: name,
-      seconds: 0,
-      nanoseconds: 0,
-      direction: null,
-      comment: null,
-      lostBefore: 0,
-      linkType,
-      bytes: this.bytes.slice(at, at + captured),
-      length,
-    };
-  }
-
-  private eachOption(at: number, end: number, visit: (code: number, valueAt: number, bytes: number) => void): void {
-    let cursor = at;
-    while (cursor + 4 <= end) {
-      const code = this.uint16(cursor);
-      const bytes = this.uint16(cursor + 2);
-      if (code === pcapng.OPTION_END || cursor + 4 + bytes > end) return;
-      visit(code, cursor + 4, bytes);
-      cursor += 4 + ((bytes + 3) & ~3);
-    }
-  }
-
-  /** Text of a file, without anything that a terminal would obey. */
-  private text(at: number, bytes: number): string {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
-    return this.decoder.decode(this.bytes.subarray(at, at + bytes)).replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
-  }
+function formatOf(bytes: Uint8Array): FormatReader | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0) === pcapng.SECTION_HEADER) return new PcapngReader();
+  return isPcapMagic(view.getUint32(0)) ? new PcapReader() : null;
 }

@@ -58,3 +58,8 @@ export function createCaptureMemory(ringBytes: number = DEFAULT_RING_BYTES): Sha
   }
   return new SharedArrayBuffer(DATA_AT + ringBytes);
 }
+
+/** Copies lost since the memory was made because the ring was full; for who looks without being its reader. */
+export function lostOfCaptures(memory: SharedArrayBuffer): number {
+  return new Float64Array(memory, LOST_TOTAL_AT, 1)[0]!;
+}

@@ -30,13 +30,24 @@ export interface SessionOptions {
   count: number | null;
   /** Sentence for a drop reason; frames that were dropped get none when it is null. */
   explainDrop: ((reason: number) => string) | null;
+  /** null: everything goes into one file. */
+  rotation: CaptureRotation | null;
   /** Handed over at every flush: a client wants bytes at once, a file in large writes. */
   isImmediate: boolean;
   /** Milliseconds since 1970. */
   startMs: number;
 }
 
+/** A file ends in front of the frame that would make it longer than `bytes`; its closing statistics are not counted. */
+export interface CaptureRotation {
+  bytes: number;
+  /** What is handed over from now on belongs into the next file. */
+  startNextFile(): void;
+}
+
+/** The totals are those of the present file. */
 interface SessionInterface extends InterfaceTotals {
+  description: InterfaceDescription;
   /** Frames lost since the last one that was written. */
   lostBefore: number;
 }
@@ -52,11 +63,16 @@ export class CaptureSession {
   private readonly out = new ChunkBuilder();
   private readonly interfaces: SessionInterface[] = [];
   private outFrames = 0;
+  /** Of the present file: what was handed over, and all frames. */
+  private fileBytes = 0;
+  private fileFrames = 0;
+  private fileStartMs: number;
   private lastFlushMs: number;
 
   constructor(options: SessionOptions) {
     this.options = options;
     this.lastFlushMs = options.startMs;
+    this.fileStartMs = options.startMs;
     options.writer.begin(this.out);
   }
 
@@ -74,13 +90,13 @@ export class CaptureSession {
   /** Returns the index of the new interface. */
   addInterface(description: InterfaceDescription): number {
     this.options.writer.addInterface(this.out, description);
-    return this.interfaces.push({ received: 0, accepted: 0, lost: 0, lostBefore: 0 }) - 1;
+    return this.interfaces.push({ description, received: 0, accepted: 0, lost: 0, lostBefore: 0 }) - 1;
   }
 
   /** A frame that the capture is to have if it passes the filter. */
   offer(frame: CapturedFrame, interfaceIndex: number): void {
     if (this.isComplete) return;
-    const { filter, snaplen, sink, writer, explainDrop } = this.options;
+    const { filter, sink } = this.options;
     const totals = this.interfaces[interfaceIndex]!;
     totals.received++;
     if (filter !== null) {
@@ -92,14 +108,52 @@ export class CaptureSession {
       this.addLost(interfaceIndex, 1);
       return;
     }
-    const captured = Math.min(frame.captured, snaplen);
-    const comment = frame.reason === NOT_DROPPED || explainDrop === null ? null : explainDrop(frame.reason);
-    writer.frame(this.out, interfaceIndex, frame, captured, comment, totals.lostBefore);
+    const startAt = this.out.length;
+    this.append(frame, interfaceIndex);
+    const { rotation } = this.options;
+    if (rotation !== null && this.fileFrames > 0 && this.fileBytes + this.out.length > rotation.bytes) {
+      this.out.length = startAt;
+      this.startNextFile(rotation, totals, frame.seconds * 1000 + Math.floor(frame.nanoseconds / 1e6));
+      this.append(frame, interfaceIndex);
+    }
     totals.lostBefore = 0;
     this.frames++;
+    this.fileFrames++;
     this.outFrames++;
-    this.bytes += captured;
+    this.bytes += Math.min(frame.captured, this.options.snaplen);
     if (this.out.length >= CHUNK_BYTES) this.handOver();
+  }
+
+  private append(frame: CapturedFrame, interfaceIndex: number): void {
+    const { snaplen, writer, explainDrop } = this.options;
+    const comment = frame.reason === NOT_DROPPED || explainDrop === null ? null : explainDrop(frame.reason);
+    const { lostBefore } = this.interfaces[interfaceIndex]!;
+    writer.frame(this.out, interfaceIndex, frame, Math.min(frame.captured, snaplen), comment, lostBefore);
+  }
+
+  /** Ends the present file and begins another with the same interfaces. `totals` count a frame that belongs to that one. */
+  private startNextFile(rotation: CaptureRotation, totals: SessionInterface, nowMs: number): void {
+    totals.received--;
+    totals.accepted--;
+    this.endFile(nowMs);
+    rotation.startNextFile();
+    this.fileBytes = 0;
+    this.fileFrames = 0;
+    this.fileStartMs = nowMs;
+    this.options.writer.begin(this.out);
+    for (const each of this.interfaces) {
+      this.options.writer.addInterface(this.out, each.description);
+      each.received = 0;
+      each.accepted = 0;
+      each.lost = 0;
+    }
+    totals.received++;
+    totals.accepted++;
+  }
+
+  private endFile(nowMs: number): void {
+    this.options.writer.end(this.out, this.interfaces, this.fileStartMs, nowMs);
+    this.handOver();
   }
 
   /** Frames of an interface that never came here. */
@@ -127,14 +181,14 @@ export class CaptureSession {
 
   /** Writes the numbers at the end and closes the sink; resolves when all is written. */
   async end(nowMs: number): Promise<void> {
-    this.options.writer.end(this.out, this.interfaces, this.options.startMs, nowMs);
-    this.handOver();
+    this.endFile(nowMs);
     await this.options.sink.close();
   }
 
   /** Gives the sink everything there is. */
   handOver(): void {
     if (this.out.length === 0) return;
+    this.fileBytes += this.out.length;
     if (!this.options.sink.write(this.out.take(), this.outFrames)) this.takeBack(this.outFrames);
     this.outFrames = 0;
   }

@@ -7,6 +7,8 @@
 
 export const SECTION_HEADER = 0x0a0d0d0a;
 export const INTERFACE_DESCRIPTION = 1;
+/** The former packet block: obsolete, but old files have it. */
+export const PACKET = 2;
 export const SIMPLE_PACKET = 3;
 export const INTERFACE_STATISTICS = 5;
 export const ENHANCED_PACKET = 6;
@@ -24,6 +26,7 @@ export const IF_DESCRIPTION = 3;
 export const IF_MAC = 6;
 export const IF_TIME_RESOLUTION = 9;
 export const IF_FILTER = 11;
+export const IF_TIME_OFFSET = 14;
 /** Enhanced packet. */
 export const EPB_FLAGS = 2;
 export const EPB_DROP_COUNT = 4;

@@ -10,14 +10,15 @@
  * file fails is `failed`, and nobody else notices.
  */
 import { type CapturedFrame, CaptureRingReader } from '../capture/capture-ring-reader.js';
-import { CaptureSession } from '../capture/capture-session.js';
+import { type CaptureRotation, CaptureSession } from '../capture/capture-session.js';
 import type { CaptureSink, SinkFailure } from '../capture/capture-sink.js';
 import type { CaptureWriter } from '../capture/capture-writer.js';
 import { FileSink, openFileSink } from '../capture/file-sink.js';
-import { compileFilter, type FilterCompiler } from '../capture/filter.js';
+import { compileFilter, type FilterResult } from '../capture/filter.js';
 import { createPcapWriter } from '../capture/pcap-writer.js';
 import { createPcapngWriter } from '../capture/pcapng-writer.js';
 import { StreamSink } from '../capture/stream-sink.js';
+import type { FilterCompiler } from '../capture/tcpdump.js';
 import { DROP_REASONS } from '../datapath/drop-reasons.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../datapath/program.js';
 import { byName } from '../model/names.js';
@@ -56,6 +57,10 @@ const MAX_PENDING_BYTES = 16 << 20;
 const TOTAL_PENDING_BYTES = 64 << 20;
 /** Captures that have ended are listed until they are stopped, or so many have ended after them. */
 const MAX_ENDED = 64;
+/** A compiled filter has the addresses that its host names had then. */
+const PREPARED_MS = 60_000;
+
+type CompiledFilter = FilterResult & { kind: 'compiled' };
 
 interface Capture {
   name: string;
@@ -81,6 +86,8 @@ class CaptureManager implements CaptureService {
   private readonly captures = new Map<string, Capture>();
   /** Names of captures that are being started. */
   private readonly reserved = new Set<string>();
+  /** Filters of captures that are about to start. */
+  private readonly prepared = new Map<string, { filter: CompiledFilter; untilMs: number }>();
   /** Files that are being written, by device and inode. */
   private readonly files = new Set<string>();
   private readonly changeListeners: (() => void)[] = [];
@@ -106,9 +113,16 @@ class CaptureManager implements CaptureService {
     return capture === undefined ? null : viewOf(capture);
   }
 
+  async prepareFilter(expression: string): Promise<void> {
+    const filter = await this.compile(expression);
+    const { clock } = this.options;
+    for (const [former, { untilMs }] of this.prepared) if (untilMs < clock.now()) this.prepared.delete(former);
+    this.prepared.set(expression, { filter, untilMs: clock.now() + PREPARED_MS });
+  }
+
   async start(request: CaptureRequest): Promise<CaptureView> {
     const spec = readCaptureRequest(request, true);
-    const capture = await this.prepare(spec, async (onFailure) => this.openFile(spec.file!, onFailure));
+    const capture = await this.prepare(spec, async (onFailure) => this.openFile(spec, onFailure));
     return viewOf(capture);
   }
 
@@ -181,8 +195,9 @@ class CaptureManager implements CaptureService {
     if (this.isClosed) throw new RequestError('unavailable', 'the daemon is ending', 'start it again');
     const name = this.reserveName(spec.name);
     try {
-      const filter = await compileFilter(spec.filter, this.options.filter);
-      if (filter.kind === 'refused') throw refusal('filter', 'bad-filter', filter);
+      const prepared = this.prepared.get(spec.filter);
+      const isFresh = prepared !== undefined && prepared.untilMs >= this.options.clock.now();
+      const filter = isFresh ? prepared.filter : await this.compile(spec.filter);
       let started: Capture | null = null;
       const sink = await openSink((reason, frames) => {
         if (started !== null) this.fail(started, reason, frames);
@@ -195,6 +210,7 @@ class CaptureManager implements CaptureService {
         snaplen: spec.snaplen,
         count: spec.count,
         explainDrop: spec.drops ? explainDrop : null,
+        rotation: rotationOf(spec, sink),
         isImmediate: spec.file === null,
         startMs,
       });
@@ -205,6 +221,12 @@ class CaptureManager implements CaptureService {
     } finally {
       this.reserved.delete(name);
     }
+  }
+
+  private async compile(expression: string): Promise<CompiledFilter> {
+    const filter = await compileFilter(expression, this.options.filter);
+    if (filter.kind === 'refused') throw refusal('filter', 'bad-filter', filter);
+    return filter;
   }
 
   private begin(capture: Capture): void {
@@ -238,7 +260,7 @@ class CaptureManager implements CaptureService {
   }
 
   private async conclude(capture: Capture, state: 'finished' | 'failed', reason: string | null): Promise<void> {
-    const { name, session, sink, timer, spec } = capture;
+    const { name, session, timer, spec } = capture;
     capture.state = state;
     capture.reason = reason;
     if (timer !== null) clearTimeout(timer);
@@ -246,7 +268,6 @@ class CaptureManager implements CaptureService {
     this.changed();
     this.shareMemory();
     await session.end(this.options.clock.now());
-    if (sink instanceof FileSink) this.files.delete(sink.identity);
     this.forgetOld(capture);
     const { frames, lost } = session;
     this.options.log.info({ capture: name, file: spec.file, frames, lost, reason: capture.reason }, 'capture ended');
@@ -341,7 +362,7 @@ class CaptureManager implements CaptureService {
     return name;
   }
 
-  private async openFile(path: string, onFailure: SinkFailure): Promise<CaptureSink> {
+  private async openFile({ file, rotateFiles }: CaptureSpec, onFailure: SinkFailure): Promise<CaptureSink> {
     let claimed: string | null = null;
     const claim = (identity: string) => {
       if (this.files.has(identity)) return false;
@@ -349,16 +370,23 @@ class CaptureManager implements CaptureService {
       claimed = identity;
       return true;
     };
-    const opened = await openFileSink(path, { groupId: this.options.groupId ?? null, claim, onFailure });
+    const release = (identity: string) => this.files.delete(identity);
+    const groupId = this.options.groupId ?? null;
+    const opened = await openFileSink(file!, { groupId, claim, release, mostFiles: rotateFiles, onFailure });
     if (opened.kind === 'opened') return opened.sink;
-    if (claimed !== null) this.files.delete(claimed);
-    throw refusal('file', 'bad-file', opened);
+    if (claimed !== null) release(claimed);
+    throw refusal('file', opened.isOutOfReach ? 'out-of-reach' : 'bad-file', opened);
   }
 
   private createWriter({ format, snaplen, filter }: CaptureSpec): CaptureWriter {
     if (format === 'pcap') return createPcapWriter(snaplen);
     return createPcapngWriter({ application: this.options.application ?? 'weft', snaplen, filter });
   }
+}
+
+function rotationOf({ rotateSize }: CaptureSpec, sink: CaptureSink): CaptureRotation | null {
+  if (rotateSize === null || !(sink instanceof FileSink)) return null;
+  return { bytes: rotateSize, startNextFile: () => sink.startNextFile() };
 }
 
 /** CAPTURE_* bits that a capture needs on a port. */
@@ -379,7 +407,7 @@ function refusal(path: string, code: string, { reason, remedy }: { reason: strin
   return new RequestError('invalid-request', reason, remedy, [{ path, code, message: reason }]);
 }
 
-function viewOf({ name, spec, session, state, reason, startedAt }: Capture): CaptureView {
+function viewOf({ name, spec, session, sink, state, reason, startedAt }: Capture): CaptureView {
   return {
     name,
     network: spec.network,
@@ -390,6 +418,9 @@ function viewOf({ name, spec, session, state, reason, startedAt }: Capture): Cap
     filter: spec.filter,
     snaplen: spec.snaplen,
     drops: spec.drops,
+    rotateSize: spec.rotateSize,
+    rotateFiles: spec.rotateFiles,
+    files: sink instanceof FileSink ? sink.files : [],
     state,
     reason,
     frames: session.frames,

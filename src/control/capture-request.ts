@@ -22,7 +22,15 @@ export interface CaptureSpec {
   /** Empty = everything. */
   filter: string;
   drops: boolean;
+  /** Bytes of a file after which the next one begins; null = one file. */
+  rotateSize: number | null;
+  /** Files kept; null = all. */
+  rotateFiles: number | null;
 }
+
+/** More than any frame; and a full link fills no more than some thousand files per second. */
+export const MIN_ROTATE_BYTES = 65536;
+export const MAX_ROTATE_FILES = 1000;
 
 /** The longest that a timer of Node can wait. */
 const MAX_DURATION_MS = 2 ** 31 - 1;
@@ -32,6 +40,7 @@ export function readCaptureRequest(request: CaptureRequest, toFile: boolean): Ca
   const problems: Problem[] = [];
   const complain = (path: string, code: string, message: string) => problems.push({ path, code, message });
   checkScope(request, complain);
+  checkRotation(request, complain);
   const { name, file, format = 'pcapng', count, duration, snaplen = 0 } = request;
   const badName = name === undefined ? null : whyBadName(name);
   if (badName !== null) complain('name', 'bad-name', badName);
@@ -64,6 +73,8 @@ export function readCaptureRequest(request: CaptureRequest, toFile: boolean): Ca
     snaplen: snaplen === 0 ? MAX_SNAPLEN : snaplen,
     filter: request.filter?.trim() ?? '',
     drops: request.drops ?? false,
+    rotateSize: request.rotateSize ?? null,
+    rotateFiles: request.rotateFiles ?? null,
   };
 }
 
@@ -76,5 +87,22 @@ function checkScope(
   }
   if (all === true && (network !== undefined || endpoint !== undefined)) {
     complain('all', 'conflict', 'a capture of all has neither network nor endpoint');
+  }
+}
+
+function checkRotation(
+  { file, rotateSize, rotateFiles }: CaptureRequest,
+  complain: (path: string, code: string, message: string) => void,
+): void {
+  if (rotateSize !== undefined && file === undefined) {
+    complain('rotateSize', 'unexpected', 'only a capture to a file can go on in another file');
+  }
+  if (rotateSize !== undefined && !(Number.isSafeInteger(rotateSize) && rotateSize >= MIN_ROTATE_BYTES)) {
+    complain('rotateSize', 'out-of-range', `the size of a file is a whole number of bytes from ${MIN_ROTATE_BYTES}`);
+  }
+  if (rotateFiles === undefined) return;
+  if (rotateSize === undefined) complain('rotateFiles', 'missing', 'a number of files needs rotateSize, their size');
+  if (!(Number.isInteger(rotateFiles) && rotateFiles >= 1 && rotateFiles <= MAX_ROTATE_FILES)) {
+    complain('rotateFiles', 'out-of-range', `the number of files is a whole number from 1 to ${MAX_ROTATE_FILES}`);
   }
 }

@@ -3,15 +3,12 @@
  * before is kept under another name, because a capture file is written from its beginning. All others ended with the
  * daemon, which is told.
  */
-import { lstat, rename } from 'node:fs/promises';
-import { format, parse } from 'node:path';
+import { lstat } from 'node:fs/promises';
+import { putAside } from '../capture/numbered-file.js';
 import type { SavedCapture } from '../model/state-file.js';
 import type { CaptureService } from './capture-service.js';
 import { type Context, warn } from './context.js';
 import type { CaptureRequest } from './controller.js';
-
-/** `file.1.pcapng`, `file.2.pcapng`, ... */
-const MAX_KEPT = 10_000;
 
 /** Captures that write a file, to be remembered over a crash. */
 export function runningCaptures(captures: CaptureService): SavedCapture[] {
@@ -47,23 +44,8 @@ async function resume(context: Context, name: string, request: CaptureRequest): 
   }
 }
 
-/** Gives a file the first numbered name that is free, and returns that; null when there is no regular file. */
+/** null when there is no regular file. */
 async function setAside(file: string): Promise<string | null> {
-  if (!(await isFile(file))) return null;
-  const { dir, name, ext } = parse(file);
-  for (let number = 1; number < MAX_KEPT; number++) {
-    const kept = format({ dir, name: `${name}.${number}`, ext });
-    if (await isThere(kept)) continue;
-    await rename(file, kept);
-    return kept;
-  }
-  throw new Error(`there are ${MAX_KEPT} earlier files of ${file}`);
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => null))?.isFile() ?? false;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => null)) !== null;
+  const isFile = (await lstat(file).catch(() => null))?.isFile() ?? false;
+  return isFile ? putAside(file) : null;
 }

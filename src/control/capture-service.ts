@@ -8,6 +8,11 @@ export interface CaptureService {
   list(): CaptureView[];
   /** null when there is none of that name. */
   find(name: string): CaptureView | null;
+  /**
+   * Compiles a filter for a `start` that follows soon. Host names in it may take seconds to look up, which must not happen
+   * where others wait. Rejects with a `RequestError` when it is wrong.
+   */
+  prepareFilter(expression: string): Promise<void>;
   /** Writes to `request.file`. Rejects with a `RequestError`. */
   start(request: CaptureRequest): Promise<CaptureView>;
   /** Hands the bytes to the caller. Rejects with a `RequestError`. */

@@ -1,8 +1,9 @@
 // Reading capture files: piece by piece, in every byte order, and whatever somebody made of them.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { CaptureFileReader, type FileFrame } from '../../src/capture/capture-file-reader.js';
+import { CaptureFileReader } from '../../src/capture/capture-file-reader.js';
 import { ChunkBuilder } from '../../src/capture/chunk-builder.js';
+import type { FileFrame } from '../../src/capture/file-frame.js';
 import { createPcapWriter } from '../../src/capture/pcap-writer.js';
 import { createPcapngWriter } from '../../src/capture/pcapng-writer.js';
 import { Prng } from '../../src/lib/prng.js';
@@ -119,6 +120,27 @@ describe('capture file reader', () => {
         [1, 500_000_000, 4, 9],
         [0, 0, 4, 4],
       ]);
+      assert.equal(reader.error, null);
+    });
+
+    it(`reads ${order} pcapng with obsolete packet blocks and a time offset`, () => {
+      const halves = (first: number, second: number) => (isLittle ? (second << 16) | first : (first << 16) | second);
+      const longs = (low: number) => (isLittle ? [low, 0] : [0, low]);
+      const parts = [
+        block(isLittle, 0x0a0d0d0a, 0x1a2b3c4d, halves(1, 0), 0xffffffff, 0xffffffff),
+        block(isLittle, 1, halves(1, 0), 0, halves(14, 8), ...longs(1_700_000_000)),
+        block(isLittle, 2, halves(0, 3), 0, 2_500_000, 4, 60, 0xaabbccdd, halves(2, 4), 1),
+        block(isLittle, 2, halves(0, 0xffff) >>> 0, 0, 1, 0, 60),
+      ];
+      const reader = new CaptureFileReader();
+      reader.push(Buffer.concat(parts));
+      assert.deepEqual(
+        readAll(reader).map((frame) => [frame.seconds, frame.nanoseconds, frame.lostBefore, frame.direction]),
+        [
+          [1_700_000_002, 500_000_000, 3, 'inbound'],
+          [1_700_000_000, 1000, 0, null],
+        ],
+      );
       assert.equal(reader.error, null);
     });
 

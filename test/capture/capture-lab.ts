@@ -1,9 +1,10 @@
 // A capture manager over a ring that a test fills the way the datapath does, and what comes out of it.
 import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
-import { CaptureFileReader, type FileFrame } from '../../src/capture/capture-file-reader.js';
+import { CaptureFileReader } from '../../src/capture/capture-file-reader.js';
 import { createCaptureMemory } from '../../src/capture/capture-layout.js';
 import { CaptureRing } from '../../src/capture/capture-ring.js';
+import type { FileFrame } from '../../src/capture/file-frame.js';
 import { createCaptureManager } from '../../src/control/capture-manager.js';
 import type { CapturePort, CaptureService } from '../../src/control/capture-service.js';
 import type { CaptureRequest, CaptureView } from '../../src/control/controller.js';

@@ -1,14 +1,17 @@
 // Captures from the ring to files: which frames, both directions, drops, filters, limits and losses.
 import { strict as assert } from 'node:assert';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createCaptureMemory } from '../../src/capture/capture-layout.js';
+import { createCaptureManager } from '../../src/control/capture-manager.js';
 import { DROP } from '../../src/datapath/drop-reasons.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../src/datapath/program.js';
 import { ether, ipv4, partial, pattern, tcp } from '../support/frame-builders.js';
-import { linesOf } from './capture-frames.js';
+import { linesOf, useDirectory } from './capture-frames.js';
 import { brief, type CaptureLab, datagram, HOST_OF, PORTS, read, useCaptureLab, waitFor } from './capture-lab.js';
 
 describe('capture manager', function manager() {
   this.timeout(30_000);
+  const directory = useDirectory();
   const useLab = useCaptureLab();
   let lab: CaptureLab;
 
@@ -128,6 +131,29 @@ describe('capture manager', function manager() {
       frames.map(({ bytes, length }) => [bytes.length, length]),
       [[20, 542]],
     );
+  });
+
+  it('compiles a filter ahead, and anew when that was long ago', async () => {
+    const runs = directory.path('runs');
+    const tcpdump = directory.path('tcpdump');
+    writeFileSync(tcpdump, `#!/bin/sh\necho run >> ${runs}\nexec tcpdump "$@"\n`, { mode: 0o755 });
+    let now = 0;
+    const captures = createCaptureManager({
+      tables: { capture: createCaptureMemory(1 << 20) },
+      clock: { now: () => now },
+      log: { info: () => {}, warn: () => {} },
+      filter: { tcpdump },
+    });
+    const runsAfterStart = async () => {
+      await captures.start({ file: directory.path(`${now}.pcapng`), filter: 'tcp' });
+      return readFileSync(runs, 'utf8').split('\n').length - 1;
+    };
+    await captures.prepareFilter('tcp');
+    assert.equal(await runsAfterStart(), 1);
+    now = 61_000;
+    assert.equal(await runsAfterStart(), 2);
+    await assert.rejects(captures.prepareFilter('tcp prot 80'), /syntax error at column 5, "prot 80"/);
+    await captures.close();
   });
 
   it('ends by itself after so many frames that pass', async () => {

@@ -1,6 +1,10 @@
 /** weft capture: to a file, to a pipe, to the terminal, in the background. */
 import assert from 'node:assert/strict';
-import type { CaptureRequest, CaptureView } from '../../src/control/controller.js';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { CaptureRequest, CaptureView, Controller } from '../../src/control/controller.js';
+import { RequestError } from '../../src/model/problems.js';
 import { ApiLab, eventually } from '../support/api-lab.js';
 import { runWeft, startWeft } from '../support/cli-runner.js';
 
@@ -32,9 +36,10 @@ describe('CLI: capture', () => {
 
   const streams = new Map<string, () => void>();
 
-  async function start(bytes: Uint8Array = new Uint8Array(0)): Promise<void> {
+  async function start(bytes: Uint8Array = new Uint8Array(0), override: Partial<Controller> = {}): Promise<void> {
     lab = await ApiLab.start({
       override: {
+        ...override,
         streamCapture: streamOf(bytes),
         stopCapture: async (name) => {
           stopped++;
@@ -80,6 +85,30 @@ describe('CLI: capture', () => {
       /^capturing to \/somewhere\/x\.pcapng; Ctrl-C ends it\n0 frames captured, 0 lost, 0 B, \/somewhere\/x\.pcapng\n$/,
     );
     assert.deepEqual(lab.controller.listCaptures(), [], 'nothing runs on');
+  });
+
+  it('-w FILE writes the file itself where the daemon may not, and --json tells what came', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'weft-capture-')), 'home.pcapng');
+    await start(Buffer.from('these are the bytes'), {
+      async startCapture() {
+        const message = `weftd cannot write ${path} (EROFS)`;
+        throw new RequestError('invalid-request', message, '', [{ path: 'file', code: 'out-of-reach', message }]);
+      },
+    });
+    try {
+      const run = startWeft(lab.socketPath, ['--json', 'capture', '-w', path]);
+      await eventually(() => existsSync(path) && readFileSync(path).length > 0, 'the bytes');
+      run.interrupt();
+      const outcome = await run.done;
+      assert.equal(readFileSync(path, 'latin1'), 'these are the bytes');
+      assert.deepEqual(JSON.parse(outcome.stdout), { file: path, frames: 1, lost: 0 });
+      assert.match(outcome.stderr, /home\.pcapng, which this command writes, as weftd may not; Ctrl-C ends it\n/);
+      const refused = await runWeft(lab.socketPath, ['capture', '-w', '/nowhere/at/all.pcapng']);
+      assert.match(refused.stderr, /^error: cannot capture \(weftd cannot write .* \(EROFS\)\)\n$/);
+      assert.equal(refused.status, 1);
+    } finally {
+      rmSync(dirname(path), { recursive: true });
+    }
   });
 
   it('-w - gives the bytes to stdout as they are, and the summary to stderr', async () => {
@@ -134,6 +163,7 @@ describe('CLI: capture', () => {
 
 const VIEW: CaptureView = {
   ...{ name: 'capture-1', network: null, endpoint: null, all: true, file: null, format: 'pcapng', filter: '' },
+  ...{ rotateSize: null, rotateFiles: null, files: [] },
   ...{ snaplen: 262144, drops: false, state: 'running', reason: null, frames: 0, bytes: 0, lost: 0 },
   startedAt: '2026-01-01T00:00:00.000Z',
 };

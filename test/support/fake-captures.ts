@@ -17,13 +17,22 @@ export class FakeCaptures implements CaptureService {
     return this.captures.get(name) ?? null;
   }
 
+  /** As a resolver does that takes its time. */
+  filterDelay: Promise<void> = Promise.resolve();
+
+  prepareFilter(): Promise<void> {
+    return this.filterDelay;
+  }
+
   async start(request: CaptureRequest): Promise<CaptureView> {
     const { name = 'capture-1', network = null, endpoint = null, file = null } = request;
     const { format = 'pcapng', filter = '', snaplen = 262144, drops = false } = request;
+    const { rotateSize = null, rotateFiles = null } = request;
     const all = network === null && endpoint === null;
     const of = { name, network, endpoint, all, file, format, filter, snaplen, drops };
     const view: CaptureView = {
       ...of,
+      ...{ rotateSize, rotateFiles, files: file === null ? [] : [file] },
       state: 'running',
       reason: null,
       frames: 0,

@@ -1,21 +1,21 @@
 /**
- * weft capture: frames to the terminal, to a file or to a pipe, until Ctrl-C, a count or a duration; and captures that
- * run in the background: start, list, show, stop.
+ * weft capture: frames to the terminal, to a file or to a pipe, until Ctrl-C, a count or a duration; captures that run in
+ * the background: start, list, show, stop; and capture files: read.
  *
  * A file is written by the daemon, so that nothing that happens to this process can damage it. A stream comes through
- * this process: as it is with `-w -`, one line per frame without -w.
+ * this process (capture-stream.ts): as it is with `-w -` and into a named pipe, one line per frame without -w.
  */
-import type { IncomingMessage } from 'node:http';
 import { Argument, type Command, Option } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
 import { objectPath } from '../client.js';
 import { completes } from '../completion/kinds.js';
 import { CliError } from '../failure.js';
 import { examples } from '../help.js';
-import { absolutePath, given, integerOption, nameOf, objectOption, readSeconds } from '../options.js';
-import { fieldsText, tableText } from '../render/table.js';
-import { bytes, counted } from '../render/units.js';
+import { absolutePath, byteOption, given, integerOption, nameOf, objectOption, readSeconds } from '../options.js';
+import { isNamedPipe } from '../pipe-output.js';
+import { listText, showText, summary } from '../render/capture.js';
 import type { Session } from '../session.js';
+import { startCapture, stopCapture } from './capture-calls.js';
 
 type Capture = SchemaTypes['Capture'];
 
@@ -30,10 +30,23 @@ interface CaptureOptions {
   duration?: number;
   snaplen?: number;
   drops?: boolean;
+  rotateSize?: number;
+  rotateFiles?: number;
 }
+
+const ROTATION = `
+
+With --rotate-size, FILE is always the newest; when it is full it becomes FILE.1.pcapng (the number stands in front of the
+extension), the next one FILE.2.pcapng, and so on. Each can be read by itself. Files of earlier captures are not touched.`;
 
 /** How often a capture to a file is asked whether it has ended. */
 const POLL_MS = 200;
+
+/** What is sent to the daemon; these fields matter here too. */
+interface CaptureBody {
+  file?: string | undefined;
+  rotateSize?: number | undefined;
+}
 
 export function addCaptureCommand(program: Command, session: Session): void {
   const capture = program.command('capture').description('record frames: to the terminal, a file or a pipe');
@@ -48,27 +61,36 @@ export function addCaptureCommand(program: Command, session: Session): void {
         'weft capture --endpoint web-front -w web.pcapng tcp port 80',
         'weft capture --all --drops -w - | tshark -r -',
         'weft capture start --network back -w back.pcapng --name night',
-      ),
+        'weft capture start --all -w ring.pcapng --rotate-size 100M --rotate-files 10',
+      ) + ROTATION,
     )
     .action(async (filter: string[], options: CaptureOptions) => {
+      const { write } = options;
       const body = requestOf(capture, session, options, filter);
-      if (options.write === undefined || options.write === '-') return stream(session, body, options.write === '-');
+      // Loaded when needed: commands are to start fast.
+      const { streamToPipe, streamToStdout, streamToTerminal } = await import('./capture-stream.js');
+      if (write === undefined) return streamToTerminal(session, body);
+      if (write === '-') return streamToStdout(session, body);
+      if (!isFile(session, write)) {
+        return streamToPipe(session, { ...body, file: undefined }, absolutePath(session.world, write));
+      }
       return captureToFile(session, body);
     });
   addStart(capture, session);
   addListAndShow(capture, session);
+  addRead(capture, session);
   capture
     .command('stop')
     .description('stop a capture; its file stays')
     .addArgument(nameOf('capture'))
     .action(async (name: string) => {
-      const view = await stop(session, name);
+      const view = await stopCapture(session, name);
       session.answer(view, `capture ${name} stopped: ${summary(view)}`);
     });
 }
 
 function addCaptureOptions(command: Command): void {
-  const file = new Option('-w, --write <FILE>', 'write a capture file; - for stdout');
+  const file = new Option('-w, --write <FILE>', 'write a capture file, or into a named pipe; - for stdout');
   command
     .addOption(objectOption('--network <NET>', 'frames of this network', 'network').conflicts(['endpoint', 'all']))
     .addOption(objectOption('--endpoint <E>', 'frames of this endpoint', 'endpoint').conflicts('all'))
@@ -78,6 +100,8 @@ function addCaptureOptions(command: Command): void {
     .addOption(integerOption('--count <N>', 'end after N frames', 1, Number.MAX_SAFE_INTEGER))
     .addOption(new Option('--duration <SECONDS>', 'end after this time').argParser(readSeconds))
     .addOption(integerOption('--snaplen <N>', 'bytes kept of each frame; 0 = all', 0, 262144))
+    .addOption(byteOption('--rotate-size <BYTES>', 'go on in the next file when one is full, e.g. 100M; see below'))
+    .addOption(integerOption('--rotate-files <N>', 'with --rotate-size: keep the newest N files', 1, 1000))
     .option('--drops', 'also frames that were dropped, with the reason')
     .addOption(new Option('--name <NAME>', 'name of the capture; else weft chooses one'))
     .addArgument(new Argument('[FILTER...]', 'only frames that match, e.g. tcp port 80'));
@@ -87,7 +111,7 @@ function addStart(capture: Command, session: Session): void {
   const start = capture.command('start').description('capture to a file in the background');
   addCaptureOptions(start);
   start.action(async (filter: string[], options: CaptureOptions) => {
-    if (options.write === undefined || options.write === '-') {
+    if (!isFile(session, options.write)) {
       start.error('a capture in the background needs a file: -w FILE');
     }
     const body = requestOf(start, session, options, filter);
@@ -97,6 +121,26 @@ function addStart(capture: Command, session: Session): void {
       `capture ${view.name} started: writes ${view.file}; end it with weft capture stop ${view.name}`,
     );
   });
+}
+
+function addRead(capture: Command, session: Session): void {
+  capture
+    .command('read')
+    .description('print a capture file (pcapng or pcap), one line per frame; - for stdin')
+    .addArgument(completes(new Argument('<FILE>', 'a capture of weft, tcpdump, Wireshark, ...'), 'file'))
+    .addOption(integerOption('--count <N>', 'end after N frames', 1, Number.MAX_SAFE_INTEGER))
+    .addHelpText(
+      'after',
+      examples(
+        'weft capture read web.pcapng',
+        'ssh host tcpdump -w - | weft capture read -',
+        'weft capture read --json web.pcapng | jq ".[].summary"',
+      ),
+    )
+    .action(async (file: string, { count = Number.POSITIVE_INFINITY }: { count?: number }) => {
+      const { readCapture } = await import('./capture-read.js');
+      await readCapture(session, file, count);
+    });
 }
 
 function addListAndShow(capture: Command, session: Session): void {
@@ -121,9 +165,20 @@ function addListAndShow(capture: Command, session: Session): void {
     });
 }
 
-function requestOf(command: Command, session: Session, options: CaptureOptions, filter: string[]): object {
+/** Whether the daemon writes it, and not this process. */
+function isFile(session: Session, write: string | undefined): boolean {
+  return write !== undefined && write !== '-' && !isNamedPipe(absolutePath(session.world, write));
+}
+
+function requestOf(command: Command, session: Session, options: CaptureOptions, filter: string[]): CaptureBody {
   const { network, endpoint, write } = options;
   if (options.format === 'pcap' && write === undefined) command.error("option '--format' needs '--write'");
+  if (options.rotateFiles !== undefined && options.rotateSize === undefined) {
+    command.error("option '--rotate-files' needs '--rotate-size'");
+  }
+  if (options.rotateSize !== undefined && !isFile(session, write)) {
+    command.error("option '--rotate-size' needs a file: -w FILE");
+  }
   return given({
     name: options.name,
     network,
@@ -136,21 +191,28 @@ function requestOf(command: Command, session: Session, options: CaptureOptions, 
     snaplen: options.snaplen,
     filter: filter.length > 0 ? filter.join(' ') : undefined,
     drops: options.drops,
+    rotateSize: options.rotateSize,
+    rotateFiles: options.rotateFiles,
   });
 }
 
-function startCapture(session: Session, body: object): Promise<Capture> {
-  return session.client.call<Capture>({ what: 'cannot capture', method: 'POST', path: '/v1/captures', body });
+/** The daemon writes the file; where it may not, this process does. */
+async function captureToFile(session: Session, body: CaptureBody): Promise<void> {
+  let started: Capture;
+  try {
+    started = await startCapture(session, body);
+  } catch (error) {
+    const isOutOfReach = error instanceof CliError && error.problemCodes.includes('out-of-reach');
+    if (!isOutOfReach || body.rotateSize !== undefined) throw error;
+    const { streamToFile } = await import('./capture-stream.js');
+    if (await streamToFile(session, { ...body, file: undefined }, body.file!)) return;
+    throw error;
+  }
+  await watchCapture(session, started);
 }
 
-function stop(session: Session, name: string): Promise<Capture> {
-  const path = objectPath('captures', name, '/stop');
-  return session.client.call<Capture>({ what: `cannot stop capture ${name}`, method: 'POST', path });
-}
-
-/** The daemon writes the file; this process waits and ends the capture on Ctrl-C. */
-async function captureToFile(session: Session, body: object): Promise<void> {
-  const started = await startCapture(session, body);
+/** This process waits, and ends the capture on Ctrl-C. */
+async function watchCapture(session: Session, started: Capture): Promise<void> {
   session.note(`capturing to ${started.file}; Ctrl-C ends it`);
   let view = started;
   let wake: () => void = () => {};
@@ -169,7 +231,7 @@ async function captureToFile(session: Session, body: object): Promise<void> {
       view = await session.client.call<Capture>({ what: 'cannot watch the capture', method: 'GET', path });
     }
     // Ended captures stay listed until they are stopped: this one was only for this command.
-    const last = await stop(session, started.name);
+    const last = await stopCapture(session, started.name);
     if (last.state === 'failed')
       throw new CliError('the capture failed', last.reason ?? '', 'the file has what came before');
     if (session.isJson) session.answer(last, '');
@@ -177,116 +239,4 @@ async function captureToFile(session: Session, body: object): Promise<void> {
   } finally {
     forget();
   }
-}
-
-async function stream(session: Session, body: object, isRaw: boolean): Promise<void> {
-  const { stdout } = session.world;
-  if (isRaw && stdout.isTTY)
-    throw new CliError('a capture is no text', 'stdout is a terminal', 'use -w FILE or a pipe');
-  const what = 'cannot capture';
-  const response = await session.client.open({
-    what,
-    method: 'POST',
-    path: '/v1/captures/stream',
-    body,
-    accept: '*/*',
-  });
-  const name = String(response.headers['weft-capture'] ?? '');
-  let isWanted = true;
-  const forget = session.world.onInterrupt(() => {
-    isWanted = false;
-    // The stream ends when the daemon has sent what it has; if it cannot be told, the stream is cut.
-    stop(session, name).catch(() => response.destroy());
-  });
-  const readerGone = () => {
-    isWanted = false;
-    response.destroy();
-  };
-  stdout.once('close', readerGone);
-  try {
-    if (isRaw) await copy(response, stdout);
-    else await describe(session, response);
-  } finally {
-    forget();
-    stdout.off('close', readerGone);
-  }
-  const { 'weft-frames': frames, 'weft-lost': lost } = response.trailers;
-  if (frames !== undefined) session.note(lossSummary(Number(frames), Number(lost ?? 0)));
-  else if (isWanted) throw new CliError('the capture broke off', 'weftd has stopped', 'start it again');
-}
-
-/** Waits for a slow reader of stdout; what the daemon cannot send meanwhile it counts as lost. */
-async function copy(response: IncomingMessage, stdout: NodeJS.WritableStream): Promise<void> {
-  try {
-    for await (const chunk of response) {
-      if (!stdout.write(chunk)) await new Promise<void>((resolve) => stdout.once('drain', resolve));
-    }
-  } catch (error) {
-    if (!response.destroyed) throw error;
-    // The reader of the pipe or the daemon is gone: what was captured has been written.
-  }
-}
-
-async function describe(session: Session, response: IncomingMessage): Promise<void> {
-  const { frameLines } = await import('../render/frame-line.js');
-  try {
-    for await (const line of frameLines(response)) session.print(line);
-  } catch (error) {
-    if (!response.destroyed) throw error;
-  }
-}
-
-function lossSummary(frames: number, lost: number): string {
-  return `${counted(frames, 'frame')} captured, ${lost} lost`;
-}
-
-function summary(view: Capture): string {
-  return `${lossSummary(view.frames, view.lost)}, ${bytes(view.bytes)}`;
-}
-
-function scopeOf(view: Capture): string {
-  if (view.endpoint !== null) return `endpoint ${view.endpoint}`;
-  return view.network === null ? 'everything' : `network ${view.network}`;
-}
-
-function listText(captures: Capture[]): string {
-  return tableText(
-    [
-      { title: 'NAME' },
-      { title: 'STATE' },
-      { title: 'SCOPE' },
-      { title: 'FILTER' },
-      { title: 'FRAMES', right: true },
-      { title: 'LOST', right: true },
-      { title: 'SIZE', right: true },
-      { title: 'FILE' },
-    ],
-    captures.map((view) => [
-      view.name,
-      view.state,
-      scopeOf(view),
-      view.filter,
-      String(view.frames),
-      String(view.lost),
-      bytes(view.bytes),
-      view.file ?? 'stream',
-    ]),
-  );
-}
-
-function showText(view: Capture): string {
-  return fieldsText([
-    ['Name', view.name],
-    ['State', view.reason === null ? view.state : `${view.state}: ${view.reason}`],
-    ['Scope', scopeOf(view)],
-    ['Filter', view.filter],
-    ['Dropped frames', view.drops ? 'included' : 'not included'],
-    ['File', view.file ?? 'stream'],
-    ['Format', view.format],
-    ['Snaplen', String(view.snaplen)],
-    ['Frames', String(view.frames)],
-    ['Lost', String(view.lost)],
-    ['Size', bytes(view.bytes)],
-    ['Started', view.startedAt],
-  ]);
 }
