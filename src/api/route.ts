@@ -17,8 +17,12 @@ export interface RouteInput<Body, Query> {
   name: string;
   body: Body;
   query: Query;
+  /** The body of a route with `upload`, while it comes; empty for all others. */
+  upload: AsyncIterable<Uint8Array>;
   /** The `Accept` header. */
   accept: string;
+  /** The `Last-Event-ID` header, with which a reader of SSE goes on where its connection broke. */
+  lastEventId: string;
 }
 
 /** A text that is not JSON (metrics). */
@@ -35,7 +39,8 @@ export interface Route {
   operation: string;
   summary: string;
   body: SchemaName | null;
-  /** Whether the body may be left out. */
+  /** Content types of a body that is handed to the handler as a stream of bytes of any length; none: the body is JSON. */
+  upload: readonly string[];
   query: SchemaName | null;
   status: 200 | 201 | 204;
   response: ResponseShape;
@@ -71,6 +76,7 @@ interface RouteDefinition<
   operation: string;
   summary: string;
   body?: Body;
+  upload?: readonly string[];
   query?: Query;
   status?: 200 | 201 | 204;
   response: Shape;
@@ -101,6 +107,7 @@ export function defineRoute<
   return {
     ...definition,
     body: definition.body ?? null,
+    upload: definition.upload ?? [],
     query: definition.query ?? null,
     status: definition.status ?? 200,
     refuses: definition.refuses ?? [],

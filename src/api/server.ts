@@ -5,7 +5,7 @@
  * fastify's own validation and serialisation stay unused: requests are validated by request-input.ts from the same
  * schemas that describe them, and loading the two compilers would cost more time than the rest of the start.
  */
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Controller } from '../control/controller.js';
 import { printable } from '../lib/printable.js';
@@ -13,11 +13,13 @@ import { boundConnections, type Connections } from './connections.js';
 import { HttpError } from './errors.js';
 import { BODY_LIMIT_BYTES, LIMITS, type Limits } from './limits.js';
 import { answerClientError, jsonBytes, sendRefusal } from './refusal.js';
+import { boundRequest } from './request-deadline.js';
 import { parseBody, validatedInput, warmUp } from './request-input.js';
 import type { Method, Route, TextReply } from './route.js';
 import { ROUTES } from './routes/route-table.js';
 import { createServerState, type ServerState } from './server-state.js';
 import { isStreamReply, type StreamReply, sendStream } from './stream.js';
+import { closeUpload, NO_UPLOAD, openUpload } from './upload.js';
 
 /** The part of a logger that the server needs; pino has it. */
 export interface ServerLog {
@@ -37,18 +39,19 @@ export interface ApiServer {
   stop(): Promise<void>;
 }
 
-export async function createApiServer(deps: {
+export async function createApiServer(options: {
   controller: Controller;
   log: ServerLog;
   limits?: Partial<Limits>;
 }): Promise<ApiServer> {
-  const { controller, log } = deps;
-  const limits = { ...LIMITS, ...deps.limits };
+  const { controller, log } = options;
+  const limits = { ...LIMITS, ...options.limits };
   const state = createServerState();
   const app: FastifyInstance = fastify({
     logger: false,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: limits.requestMs,
+    // Each request but uploads has its own deadline: request-deadline.ts.
+    requestTimeout: 0,
     keepAliveTimeout: limits.keepAliveMs,
     connectionTimeout: limits.stallMs,
     http: { headersTimeout: limits.headersMs, connectionsCheckingInterval: limits.checkMs },
@@ -64,8 +67,10 @@ export async function createApiServer(deps: {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(/^(application|text)\/([\w.-]+\+)?json\b/, { parseAs: 'buffer' }, parser);
   app.addContentTypeParser('*', { parseAs: 'buffer' }, otherTypeParser);
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     state.requests++;
+    const { isUpload } = (request.routeOptions.config ?? {}) as RouteConfig;
+    if (isUpload !== true) boundRequest(request, reply, limits.requestMs);
     if (request.raw.socket?.destroyed) throw new HttpError('unavailable', 'the connection is closed', '');
     const { name } = (request.params ?? {}) as { name?: string };
     if (request.is404 || name === '') throw unroutable(request);
@@ -82,7 +87,14 @@ export async function createApiServer(deps: {
     );
   });
   app.setErrorHandler((error: Error, _request, reply) => sendRefusal(reply, error, log));
-  for (const route of ROUTES) register(app, route, { controller, state, limits, log });
+  const deps = { controller, state, limits, log };
+  for (const route of ROUTES.filter(({ upload }) => upload.length === 0)) register(app, route, deps);
+  // A scope of its own: nothing parses these bodies.
+  app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', async (_request: FastifyRequest, body: IncomingMessage) => body);
+    for (const route of ROUTES.filter(({ upload }) => upload.length > 0)) register(scope, route, deps);
+  });
   const connections = boundConnections(app.server, state, limits, log);
   await app.ready();
 
@@ -94,24 +106,13 @@ const noCompiler = () => () => {
   throw new Error('no route has a schema for fastify to compile');
 };
 
-function register(
-  app: FastifyInstance,
-  route: Route,
-  deps: { controller: Controller; state: ServerState; limits: Limits; log: ServerLog },
-): void {
-  const { controller, state } = deps;
+function register(app: Pick<FastifyInstance, 'route'>, route: Route, deps: RouteDeps): void {
   app.route({
     method: route.method,
     url: route.path,
+    config: { isUpload: route.upload.length > 0 } satisfies RouteConfig,
     handler: async (request, reply) => {
-      const { name } = request.params as { name?: string };
-      const input = await validatedInput(route, {
-        name,
-        query: request.query as Record<string, unknown>,
-        body: request.body,
-      });
-      const accept = request.headers.accept ?? '';
-      const answer = await route.handle({ ...input, controller, server: state, accept });
+      const answer = await handle(route, request, reply, deps);
       if (isStreamReply(answer)) return startStream(answer, reply, deps);
       reply.code(route.status);
       if (route.response.kind === 'nothing') return reply.send();
@@ -119,6 +120,36 @@ function register(
       return reply.type('application/json').send(jsonBytes(answer));
     },
   });
+}
+
+interface RouteDeps {
+  controller: Controller;
+  state: ServerState;
+  limits: Limits;
+  log: ServerLog;
+}
+
+/** What fastify keeps for a route. */
+interface RouteConfig {
+  isUpload?: boolean;
+}
+
+async function handle(route: Route, request: FastifyRequest, reply: FastifyReply, deps: RouteDeps): Promise<unknown> {
+  const { controller, state, limits } = deps;
+  const isUpload = route.upload.length > 0;
+  try {
+    const input = await validatedInput(route, {
+      name: (request.params as { name?: string }).name,
+      query: request.query as Record<string, unknown>,
+      body: isUpload ? undefined : request.body,
+    });
+    const upload = isUpload ? openUpload(route, request) : NO_UPLOAD;
+    const { accept = '', 'last-event-id': last } = request.headers;
+    const lastEventId = typeof last === 'string' ? last : '';
+    return await route.handle({ ...input, controller, server: state, upload, accept, lastEventId });
+  } finally {
+    if (isUpload) closeUpload(request, reply, limits.requestMs);
+  }
 }
 
 function sendText(reply: FastifyReply, answer: TextReply): FastifyReply {
