@@ -50,8 +50,8 @@ export const ERROR_CATALOGUE = {
   'body-too-large': { status: 413, title: 'The body is too large', when: 'The body has more than 1 MiB.' },
   'unsupported-media-type': {
     status: 415,
-    title: 'The body is not declared as JSON',
-    when: 'The content-type header names something other than JSON.',
+    title: 'The body has another type than the resource takes',
+    when: 'The content-type header names something other than JSON, or than what an upload takes.',
   },
   'headers-too-large': { status: 431, title: 'The headers are too large', when: 'The headers have more than 16 KiB.' },
   internal: { status: 500, title: 'A fault inside weft', when: 'A bug; the log of the daemon has the details.' },

@@ -1,17 +1,24 @@
-/** /metrics: the counters in the Prometheus text format 0.0.4. Names end in their unit; counters in `_total`. */
-import type { Controller, DropView, EndpointStats, StatsView, StatusView } from '../control/controller.js';
+/**
+ * /metrics: the counters in the Prometheus text format 0.0.4. Names end in their unit, counters in `_total`, as
+ * `promtool check metrics` wants it. Drops by endpoint are there only where some happened: endpoints times reasons would
+ * be tens of thousands of zeros.
+ */
+import type { CaptureView, Controller, DropView, EndpointStats, StatsView, StatusView } from '../control/controller.js';
+import { type Histogram, secondsHistogram, turnHistogram } from './metrics-histogram.js';
 import type { ServerState } from './server-state.js';
 
 export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 interface Sample {
+  /** Of a histogram: what follows the name of the family, `_bucket`. */
+  suffix?: string;
   labels: Record<string, string>;
   value: number;
 }
 
 interface Family {
   name: string;
-  type: 'counter' | 'gauge';
+  type: 'counter' | 'gauge' | 'histogram';
   help: string;
   samples: Sample[];
 }
@@ -22,8 +29,14 @@ export function prometheusText(controller: Controller, server: ServerState): str
   const families = [
     ...daemonFamilies(status),
     ...endpointFamilies(stats.endpoints),
+    ...networkFamilies(
+      controller.listNetworks().map(({ name }) => name),
+      stats.endpoints,
+    ),
     ...datapathFamilies(stats),
+    ...turnFamilies(stats),
     ...dropFamilies(controller.listDrops()),
+    ...captureFamilies(controller.listCaptures(), stats),
     ...serverFamilies(server),
   ];
   return families.map(familyText).join('');
@@ -73,9 +86,26 @@ function endpointFamilies(endpoints: EndpointStats[]): Family[] {
   ];
 }
 
+/** Sums of the endpoints and the host vNIC of each network. */
+function networkFamilies(networks: string[], endpoints: EndpointStats[]): Family[] {
+  const family = (name: string, help: string, value: (stats: EndpointStats) => number) => {
+    const sums = new Map(networks.map((network) => [network, 0]));
+    for (const stats of endpoints) sums.set(stats.network, (sums.get(stats.network) ?? 0) + value(stats));
+    const samples = [...sums].map(([network, sum]) => ({ labels: { network }, value: sum }));
+    return counter(name, help, samples);
+  };
+  const dropped = (stats: EndpointStats) => stats.rxDropped + stats.txDropped;
+  return [
+    family('weft_network_receive_frames_total', 'Frames from the ports of the network.', (stats) => stats.rxFrames),
+    family('weft_network_receive_bytes_total', 'Bytes from the ports of the network.', (stats) => stats.rxBytes),
+    family('weft_network_transmit_frames_total', 'Frames to the ports of the network.', (stats) => stats.txFrames),
+    family('weft_network_transmit_bytes_total', 'Bytes to the ports of the network.', (stats) => stats.txBytes),
+    family('weft_network_dropped_total', 'Frames and copies dropped at the ports of the network.', dropped),
+  ];
+}
+
 function datapathFamilies({ datapath }: StatsView): Family[] {
   return [
-    counter('weft_turns_total', 'Turns of the datapath.', [plain(datapath.turns)]),
     counter('weft_arrivals_total', 'Frames that came in.', [plain(datapath.arrivals)]),
     counter('weft_originated_total', 'Frames that weft itself made.', [plain(datapath.originated)]),
     counter('weft_fates_total', 'Arrivals by fate.', [
@@ -89,12 +119,64 @@ function datapathFamilies({ datapath }: StatsView): Family[] {
     gauge('weft_macs', 'Entries of the MAC table.', [plain(datapath.macs)]),
     counter('weft_mac_moves_total', 'MACs that moved to another port.', [plain(datapath.macMoves)]),
     counter('weft_mac_evictions_total', 'MACs evicted for want of room.', [plain(datapath.macEvictions)]),
+    counter('weft_segmented_total', 'Super-frames that had to be cut for a port.', [plain(datapath.segmented)]),
+    counter('weft_checksum_completed_total', 'Frames whose checksum had to be completed for a port.', [
+      plain(datapath.completed),
+    ]),
+  ];
+}
+
+/** How the datapath spends its time: the share of idle time is 1 - rate(weft_worker_seconds_total{state="busy"}). */
+function turnFamilies({ datapath }: StatsView): Family[] {
+  const { busySeconds, asleepSeconds, pollingSeconds } = datapath;
+  const burstHelp = 'Frames that a turn of the datapath took in; turns without one are not in it.';
+  const timeHelp = 'Time that a turn of the datapath took for its frames.';
+  return [
+    counter('weft_turns_total', 'Turns of the datapath.', [plain(datapath.turns)]),
+    counter('weft_idle_turns_total', 'Turns without a frame.', [plain(datapath.idleTurns)]),
+    counter('weft_wake_ups_total', 'Sleeps of the datapath that something ended.', [plain(datapath.wakeUps)]),
+    counter('weft_worker_seconds_total', 'Time of the datapath worker by what it did.', [
+      { labels: { state: 'busy' }, value: busySeconds },
+      { labels: { state: 'polling' }, value: pollingSeconds },
+      { labels: { state: 'asleep' }, value: asleepSeconds },
+    ]),
+    histogram('weft_turn_frames', burstHelp, turnHistogram(datapath.bursts, datapath.arrivals)),
+    histogram('weft_turn_seconds', timeHelp, secondsHistogram(datapath.turnTimes, busySeconds)),
+    gauge('weft_longest_turn_seconds', 'Longest turn since the daemon started.', [
+      plain(datapath.longestTurnMicros / 1e6),
+    ]),
+    gauge('weft_longest_pause_seconds', 'Longest time given to the control thread between two turns.', [
+      plain(datapath.longestPauseMicros / 1e6),
+    ]),
   ];
 }
 
 function dropFamilies(drops: DropView[]): Family[] {
   const samples = drops.map((drop) => ({ labels: { reason: drop.reason, scope: drop.scope }, value: drop.frames }));
-  return [counter('weft_drops_total', 'Dropped frames (scope frame) and copies (scope departure) by reason.', samples)];
+  const byEndpoint = drops.flatMap(({ reason, endpoints }) =>
+    endpoints.map(({ endpoint, frames }) => ({ labels: { endpoint, reason }, value: frames })),
+  );
+  return [
+    counter('weft_drops_total', 'Dropped frames (scope frame) and copies (scope departure) by reason.', samples),
+    counter('weft_endpoint_drops_total', 'Drops by endpoint and reason, where some happened.', byEndpoint),
+  ];
+}
+
+function captureFamilies(captures: CaptureView[], { datapath }: StatsView): Family[] {
+  const family = (name: string, help: string, value: (capture: CaptureView) => number) =>
+    counter(
+      name,
+      help,
+      captures.map((capture) => ({ labels: { capture: capture.name }, value: value(capture) })),
+    );
+  return [
+    family('weft_capture_frames_total', 'Frames that the capture has written.', (capture) => capture.frames),
+    family('weft_capture_bytes_total', 'Bytes that the capture has written.', (capture) => capture.bytes),
+    family('weft_capture_lost_total', 'Frames that the capture has lost.', (capture) => capture.lost),
+    counter('weft_capture_ring_lost_total', 'Copies lost as the ring of the captures was full.', [
+      plain(datapath.captureLost),
+    ]),
+  ];
 }
 
 function serverFamilies(server: ServerState): Family[] {
@@ -120,8 +202,16 @@ function counter(name: string, help: string, samples: Sample[]): Family {
   return { name, type: 'counter', help, samples };
 }
 
+function histogram(name: string, help: string, { buckets, sum, count }: Histogram): Family {
+  const samples: Sample[] = buckets.map(({ le, turns }) => ({ suffix: '_bucket', labels: { le }, value: turns }));
+  samples.push({ suffix: '_sum', labels: {}, value: sum }, { suffix: '_count', labels: {}, value: count });
+  return { name, type: 'histogram', help, samples };
+}
+
+/** A family without samples is left out: a head with nothing below it says nothing. */
 function familyText({ name, type, help, samples }: Family): string {
-  const lines = samples.map(({ labels, value }) => `${name}${labelText(labels)} ${value}\n`);
+  if (samples.length === 0) return '';
+  const lines = samples.map(({ suffix = '', labels, value }) => `${name}${suffix}${labelText(labels)} ${value}\n`);
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('')}`;
 }
 

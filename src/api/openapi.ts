@@ -9,7 +9,7 @@ import { SCHEMAS, type SchemaName } from './schema/catalogue.js';
 type Json = Record<string, unknown>;
 
 /** Schemas of queries and parameters stand inline; all others are components. */
-const INLINE: readonly SchemaName[] = ['Name', 'Empty', 'ForceQuery', 'NetworkQuery', 'EventsQuery'];
+const INLINE: readonly SchemaName[] = ['Name', 'Empty', 'ForceQuery', 'NetworkQuery', 'ReplayQuery', 'EventsQuery'];
 
 export function openApiDocument(routes: readonly Route[], version: string): Json {
   const paths: Record<string, Json> = {};
@@ -38,11 +38,18 @@ function operation(route: Route): Json {
     summary: route.summary,
     tags: [route.path.split('/')[2] ?? 'metrics'],
     parameters: [...pathParameters(route), ...queryParameters(route)],
-    ...(route.body === null
-      ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: reference(route.body) } } } }),
+    ...requestBody(route),
     responses: { [route.status]: success(route.response), ...refusals(route) },
   };
+}
+
+function requestBody(route: Route): Json {
+  if (route.upload.length > 0) {
+    const content = route.upload.map((type) => [type, { schema: { type: 'string', format: 'binary' } }]);
+    return { requestBody: { required: true, content: Object.fromEntries(content) } };
+  }
+  if (route.body === null) return {};
+  return { requestBody: { required: true, content: { 'application/json': { schema: reference(route.body) } } } };
 }
 
 function pathParameters(route: Route): Json[] {
@@ -84,6 +91,7 @@ function refusals(route: Route): Json {
   const codes: ErrorCode[] = [
     ...(takesInput ? (['invalid-request'] as const) : []),
     ...(route.body === null ? [] : (['malformed-json', 'body-too-large', 'unsupported-media-type'] as const)),
+    ...(route.upload.length === 0 ? [] : (['unsupported-media-type'] as const)),
     ...route.refuses,
     'internal',
   ];

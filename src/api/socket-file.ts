@@ -81,22 +81,23 @@ export async function listenOn(server: Server, path: string): Promise<() => void
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
     throw new SocketFileError(`socket in use: another daemon has just taken ${path}`, 'choose another --socket');
   }
-  const group = groupId(GROUP);
-  if (group !== null) chownSync(path, -1, group);
+  const group = socketGroupId();
+  const { dev, ino, gid } = statSync(path);
+  // A service that runs in the group already may lack the right to give files away.
+  if (group !== null && group !== gid) chownSync(path, -1, group);
   chmodSync(path, 0o660);
-  const { dev, ino } = statSync(path);
   return () => {
     const now = statSync(path, { throwIfNoEntry: false });
     if (now !== undefined && now.dev === dev && now.ino === ino) unlinkSync(path);
   };
 }
 
-/** The id of a group of this machine, null when there is none of this name. */
-function groupId(name: string): number | null {
+/** The group that may use the socket, and read what weft captures; null when this machine has none of that name. */
+export function socketGroupId(): number | null {
   try {
     const line = readFileSync('/etc/group', 'utf8')
       .split('\n')
-      .find((entry) => entry.startsWith(`${name}:`));
+      .find((entry) => entry.startsWith(`${GROUP}:`));
     const id = Number(line?.split(':')[2]);
     return line !== undefined && Number.isInteger(id) ? id : null;
   } catch {

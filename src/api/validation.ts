@@ -4,7 +4,8 @@
  *
  * Heads up: load this file with `import()`. It pulls in ajv and TypeBox, which the start of the daemon need not wait for.
  */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { createRequire } from 'node:module';
+import type { ErrorObject, ValidateFunction } from 'ajv';
 import { printable } from '../lib/printable.js';
 import type { Problem } from '../model/problems.js';
 import { MAX_PROBLEMS } from './limits.js';
@@ -17,6 +18,12 @@ export interface Validator {
   /** Query values are text: where the schema wants a boolean or a number, text that is one becomes one. */
   typedQuery(schema: SchemaName, query: Record<string, unknown>): Record<string, unknown>;
 }
+
+/**
+ * Required, not imported: fastify requires ajv when it pleases, and when that met an import() under way, Node.js 20 once in some
+ * hundred starts bound `Ajv` before the module had run; every request was then refused until the next start.
+ */
+const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv');
 
 export function createValidator(): Validator {
   const ajv = new Ajv({ allErrors: true, verbose: true, strict: true, strictRequired: false, allowUnionTypes: true });
@@ -44,6 +51,7 @@ export function createValidator(): Validator {
 function typedValue(type: string | undefined, value: unknown): unknown {
   if (type === 'boolean' && (value === 'true' || value === 'false')) return value === 'true';
   if (type === 'integer' && typeof value === 'string' && /^\d{1,15}$/.test(value)) return Number(value);
+  if (type === 'number' && typeof value === 'string' && /^\d{1,9}(\.\d{1,9})?$/.test(value)) return Number(value);
   return value;
 }
 

@@ -3,7 +3,8 @@
  * what the daemon says, a socket that does not answer with what to do about that.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { type IncomingMessage, request } from 'node:http';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import type { Readable } from 'node:stream';
 import type { ProblemDocument } from '../api/errors.js';
 import { CliError } from './failure.js';
 
@@ -23,6 +24,11 @@ export interface Client {
   readonly socketPath: string;
   /** The parsed answer; undefined where there is none. */
   call<Answer>(call: Call): Promise<Answer>;
+  /**
+   * Sends `input` as the body, as fast as the daemon takes it, and returns the parsed answer, which may come before the end of
+   * the input. There is no time limit. `input` is closed in the end.
+   */
+  upload<Answer>(call: Call, input: Readable): Promise<Answer>;
   /** The answer while it comes; without a time limit. */
   open(call: Call): Promise<IncomingMessage>;
 }
@@ -34,6 +40,10 @@ export function createClient(socketPath: string): Client {
       const response = await send(socketPath, call, ANSWER_TIMEOUT_MS);
       const text = await readText(response, call);
       return (text === '' ? undefined : JSON.parse(text)) as Answer;
+    },
+    async upload<Answer>(call: Call, input: Readable) {
+      const text = await sendUpload(socketPath, call, input);
+      return JSON.parse(text) as Answer;
     },
     open: (call) => send(socketPath, call, 0),
   };
@@ -61,6 +71,30 @@ async function send(socketPath: string, call: Call, timeoutMs: number): Promise<
   return response;
 }
 
+async function sendUpload(socketPath: string, call: Call, input: Readable): Promise<string> {
+  const headers = { host: 'weft', accept: 'application/json', 'content-type': 'application/octet-stream' };
+  // The answer may come in the middle of the body. Were the connection to be closed behind it, as without an agent, what is
+  // still written would break it before the answer is read.
+  const agent = new Agent({ keepAlive: true });
+  const outgoing = request({ socketPath, method: call.method, path: call.path, headers, agent });
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      outgoing.on('response', resolve);
+      outgoing.on('error', (error) => reject(unreachable(socketPath, call, error)));
+      input.on('error', (error) => reject(new CliError(call.what, error.message, 'give a file that can be read')));
+      input.pipe(outgoing);
+    });
+    input.unpipe(outgoing);
+    const text = await readText(response, call);
+    if (response.statusCode! >= 400) throw refusal(call, response.statusCode!, text);
+    return text;
+  } finally {
+    input.destroy();
+    outgoing.destroy();
+    agent.destroy();
+  }
+}
+
 async function readText(response: IncomingMessage, call: Call): Promise<string> {
   response.setEncoding('utf8');
   let text = '';
@@ -74,8 +108,10 @@ async function readText(response: IncomingMessage, call: Call): Promise<string> 
 
 function refusal(call: Call, status: number, text: string): CliError {
   try {
-    const { detail, remedy } = JSON.parse(text) as ProblemDocument;
-    return new CliError(call.what, detail, remedy);
+    const { detail, remedy, problems } = JSON.parse(text) as ProblemDocument;
+    const error = new CliError(call.what, detail, remedy);
+    error.problemCodes = problems.map(({ code }) => code);
+    return error;
   } catch {
     return new CliError(call.what, `the answer has status ${status} and no reason`, 'is this the socket of weftd?');
   }

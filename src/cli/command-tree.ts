@@ -8,6 +8,7 @@ import { addEventsCommand } from './commands/events.js';
 import { addExecCommand } from './commands/exec.js';
 import { addApplyCommand, addExportCommand } from './commands/lab.js';
 import { addNetworkCommand } from './commands/network.js';
+import { addReplayCommand } from './commands/replay.js';
 import { addStatsCommand } from './commands/stats.js';
 import { addDoctorCommand, addStatusCommand, addVersionCommand } from './commands/status.js';
 import { addDropCommand, addFdbCommand, addFlowCommand } from './commands/tables.js';
@@ -57,6 +58,7 @@ const COMMANDS: readonly ((program: Command, session: Session) => void)[] = [
   addEndpointCommand,
   addExecCommand,
   addCaptureCommand,
+  addReplayCommand,
   addFdbCommand,
   addFlowCommand,
   addDropCommand,

@@ -8,6 +8,8 @@ export const EXIT_USAGE = 2;
 
 export class CliError extends Error {
   readonly exitStatus: number;
+  /** Codes of the problems that the daemon named, for commands that know another way. */
+  problemCodes: readonly string[] = [];
 
   /** `why` and `remedy` may be empty. */
   constructor(what: string, why: string, remedy: string, exitStatus: number = EXIT_FAILURE) {

@@ -38,6 +38,15 @@ export function readInteger(value: string, least: number, most: number): number 
   return number;
 }
 
+/** A size: bytes, or k, M, G of 1024 each. */
+export function byteOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((value) => {
+    const [, digits = '', unit = ''] = /^(\d{1,12})([kKmMgG]?)$/.exec(value) ?? [];
+    if (digits === '') throw new InvalidArgumentError('a size is wanted, e.g. 500k, 100M or 2G');
+    return Number(digits) * 1024 ** ['', 'k', 'm', 'g'].indexOf(unit.toLowerCase());
+  });
+}
+
 /** Seconds, possibly with a fraction. */
 export function readSeconds(value: string): number {
   const number = Number(value);

@@ -15,14 +15,18 @@ export interface Finding {
   remedy: string;
 }
 
-/** What `weft exec` needs of the native addon; every function answers >= 0 or -errno. */
-export interface ExecNative {
+/** What commands need of the native addon; every function answers >= 0 or -errno. */
+export interface CliNative {
+  /** 1 while somebody reads the pipe or socket `fd`, 0 when nobody does any more. */
+  hasReader(fd: number): number;
   openNamespace(path: string): number;
   enterNamespace(fd: number): number;
   execProgram(file: string, args: readonly string[]): number;
 }
 
 export interface Terminal extends Writable {
+  /** Absent where there is none. */
+  fd?: number;
   isTTY?: boolean;
   columns?: number;
   rows?: number;
@@ -43,7 +47,7 @@ export interface CliWorld {
   onInterrupt(listener: () => void): () => void;
   /** Checks the machine; `runDir` is where a daemon keeps its marks. Never rejects. */
   checkMachine(runDir: string): Promise<Finding[]>;
-  loadNative(): Promise<ExecNative>;
+  loadNative(): Promise<CliNative>;
 }
 
 export interface GlobalOptions {

@@ -90,6 +90,10 @@ export interface CaptureRequest {
   snaplen?: number;
   filter?: string;
   drops?: boolean;
+  /** Bytes of a file after which the capture goes on in the next one. */
+  rotateSize?: number;
+  /** Files kept, the present one included; absent = all. Needs rotateSize. */
+  rotateFiles?: number;
 }
 
 export interface CaptureView {
@@ -102,6 +106,10 @@ export interface CaptureView {
   filter: string;
   snaplen: number;
   drops: boolean;
+  rotateSize: number | null;
+  rotateFiles: number | null;
+  /** What was written and is kept, oldest first; of very many the newest. Empty for a stream. */
+  files: string[];
   state: 'running' | 'finished' | 'failed';
   reason: string | null;
   frames: number;
@@ -117,6 +125,43 @@ export interface CaptureStream {
   chunks: AsyncIterable<Uint8Array>;
   /** Stops it; idempotent. */
   stop(): void;
+}
+
+/** How the frames of a capture are put into a network. */
+export interface ReplayRequest {
+  /** Pace: 1 (the default) is that of the capture, 2 twice as fast. */
+  speed?: number;
+  /** As fast as the datapath takes them. */
+  topSpeed?: boolean;
+  /** Frames to inject at most. */
+  count?: number;
+  /** Only frames of this interface of the capture. */
+  fromInterface?: string;
+  /** `in` (the default): frames that had come in, or of which the capture does not say. */
+  direction?: 'in' | 'out' | 'any';
+}
+
+export interface ReplayView {
+  endpoint: string;
+  injected: number;
+  bytes: number;
+  /** Those of `injected` that are cut into segments by whoever receives them. */
+  superFrames: number;
+  /** Arrivals of the endpoint that were dropped meanwhile; `listDrops` says why. */
+  dropped: number;
+  /** Frames of the file that were not injected, by reason. */
+  skipped: {
+    /** Of another interface or direction. */
+    notSelected: number;
+    notEthernet: number;
+    /** Not captured whole (snaplen). */
+    cut: number;
+    tooShort: number;
+    /** Longer than the MTU of the network, and no TCP that could be cut into segments. */
+    tooLong: number;
+  };
+  seconds: number;
+  ended: 'end-of-file' | 'count' | 'stopped';
 }
 
 export interface FdbEntry {
@@ -169,6 +214,31 @@ export interface DatapathStats {
   macs: number;
   macMoves: number;
   macEvictions: number;
+  /** Super-frames that had to be cut for a port, and frames whose checksum had to be completed for one. */
+  segmented: number;
+  completed: number;
+  /** Copies that captures lost because their ring was full. */
+  captureLost: number;
+  /** Turns without a frame. */
+  idleTurns: number;
+  /** Sleeps that ended because of frames or of the control thread. */
+  wakeUps: number;
+  /** Where the time of the worker went: at work on frames, asleep, looking for frames without sleeping. */
+  busySeconds: number;
+  asleepSeconds: number;
+  pollingSeconds: number;
+  /** Longest turn, and longest time given to the control thread between two turns, since the daemon started. */
+  longestTurnMicros: number;
+  longestPauseMicros: number;
+  /** Turns with frames, by frames and by duration in microseconds; a bucket holds what is above the one before. */
+  bursts: TurnBucket[];
+  turnTimes: TurnBucket[];
+}
+
+export interface TurnBucket {
+  /** Upper limit, itself included; null = no limit. */
+  upTo: number | null;
+  turns: number;
 }
 
 export interface StatsView {
@@ -258,6 +328,14 @@ export interface Controller {
   startCapture(request: CaptureRequest): Promise<CaptureView>;
   streamCapture(request: CaptureRequest): Promise<CaptureStream>;
   stopCapture(name: string): Promise<CaptureView>;
+
+  /**
+   * Reads a capture file and injects its frames as if the endpoint had sent them; resolves when that is done. `input` is read
+   * as fast as frames go in, and not closed.
+   */
+  replay(endpoint: string, request: ReplayRequest, input: AsyncIterable<Uint8Array>): Promise<ReplayView>;
+  /** Ends the replay into an endpoint: `replay` resolves with what was done. */
+  stopReplay(endpoint: string): void;
 
   listFdb(network?: string): FdbEntry[];
   flushFdb(network?: string): Promise<void>;

@@ -9,6 +9,7 @@ import type { EndpointSpec } from '../model/endpoint.js';
 import { type EndpointWish, parseEndpointPatch, parseEndpointRequest } from '../model/endpoint-request.js';
 import { parseIp } from '../model/ip.js';
 import { RequestError } from '../model/problems.js';
+import { tellOfWaitingCaptures } from './capture-subject.js';
 import type { Context } from './context.js';
 import { KernelError, type Namespace, type RouteRequest, type TapRequest } from './kernel.js';
 import { createAttachment, discard, plugIn, unplug } from './plugging.js';
@@ -108,6 +109,7 @@ function forget(context: Context, transaction: Transaction, name: string): void 
   });
   transaction.onUndo('remove endpoint', context.state.removeEndpoint(name).undo);
   transaction.emit({ type: 'endpoint-deleted', object: 'endpoint', name, message: `endpoint ${name} deleted` });
+  tellOfWaitingCaptures(context, transaction, 'endpoint', name);
 }
 
 /** Detaches those of the endpoints that are in a compartment, in one step of the datapath. */

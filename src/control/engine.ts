@@ -5,15 +5,19 @@
  * networks.ts, compartments.ts, endpoints.ts and lab-apply.ts. Only wiring is here.
  */
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import type { SavedCapture } from '../model/state-file.js';
 import { resumeCaptures, runningCaptures } from './capture-resume.js';
 import { type Context, warn } from './context.js';
 import type { ControllerOptions, ManagedController } from './controller-options.js';
 import { loseLater, watchDatapath } from './disturbances.js';
-import { EventLog } from './event-log.js';
+import { openEventJournal } from './event-journal.js';
+import { EventLog, KEPT_EVENTS } from './event-log.js';
 import { LabController } from './lab-controller.js';
 import { MutationQueue } from './mutation-queue.js';
 import { PortTable } from './port-table.js';
 import { reconcile } from './reconciler.js';
+import type { Transaction } from './transaction.js';
 
 /**
  * Restores the desired state in the kernel and the datapath; resolves when the lab forwards. Rejects only when the state
@@ -22,9 +26,13 @@ import { reconcile } from './reconciler.js';
 export async function createController(options: ControllerOptions): Promise<ManagedController> {
   const { kernel, datapath, store, captures, clock, log } = options;
   const { state } = store;
-  const events = new EventLog(() => clock.now());
-  const queue: MutationQueue = new MutationQueue({
-    save: () => store.save(runningCaptures(captures)),
+  const events = openEvents(options);
+  const save = (saved: readonly SavedCapture[]) => {
+    state.eventsReserved = events.reserve();
+    return store.save(saved);
+  };
+  const queue = new MutationQueue({
+    save: () => save(runningCaptures(captures)),
     events,
     clock,
     log,
@@ -47,16 +55,34 @@ export async function createController(options: ControllerOptions): Promise<Mana
   };
   for (const warning of store.warnings) warn(context, warning, 'daemon', 'weftd');
   // The instance id must be on disk before the first TAP carries it, or a crash would leave TAPs that nobody owns.
-  await store.save(store.captures);
+  await save(store.captures);
   watchDatapath(context, queue);
   await reconcile(context);
   watchCaptures(context);
   await resumeCaptures(context, store.captures);
-  await store.save(runningCaptures(captures));
+  await save(runningCaptures(captures));
+  events.onReserveLow = () => void queue.run('event numbers', reserveEvents).catch(() => {});
   const counts = `${state.networks.size} networks, ${state.compartments.size} compartments, ${state.endpoints.size} endpoints`;
   const message = `weftd ${options.about.version} started with ${counts}`;
   events.add({ type: 'daemon-started', object: 'daemon', name: 'weftd', message });
   return new LabController(options, context, queue);
+}
+
+/** The events of former daemons, and every new one in the operator's log; a warning is there already. */
+function openEvents({ store, clock, log, about }: ControllerOptions): EventLog {
+  const journal = openEventJournal(join(about.runDir, 'events.jsonl'), KEPT_EVENTS, (reason) => {
+    log.warn({ reason }, 'events will not outlive this daemon: their journal cannot be written');
+  });
+  const events = new EventLog({ now: () => clock.now(), reserved: store.state.eventsReserved, journal });
+  events.listen(({ sequence, type, object, name, message }) => {
+    if (type !== 'warning') log.info({ event: sequence, type, object, name }, message);
+  });
+  return events;
+}
+
+/** A change of nothing but the numbers that the save writes down. */
+async function reserveEvents(transaction: Transaction): Promise<void> {
+  transaction.isChange = true;
 }
 
 function watchCaptures(context: Context): void {

@@ -1,4 +1,5 @@
 /** Makes reality match a lab file, as one change: all of it happens or none of it. */
+import { RequestError } from '../model/problems.js';
 import { copyState } from '../model/state-file.js';
 import { createCompartment, deleteCompartment } from './compartments.js';
 import type { Context } from './context.js';
@@ -40,6 +41,23 @@ export async function applyLab(
   }
   remember(context, transaction, parsed);
   return result;
+}
+
+/** What may take long and needs nobody to wait: done before `applyLab` is queued. Leaves a wrong lab file to that. */
+export async function prepareLab({ captures }: Context, lab: unknown): Promise<void> {
+  const parsed = parseLab(lab);
+  if (!parsed.ok) return;
+  for (const [name, { filter = '' }] of parsed.value.captures) {
+    if (filter === '' || captures.find(name)?.filter === filter.trim()) continue;
+    try {
+      await captures.prepareFilter(filter.trim());
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      const path = `captures.${name}.filter`;
+      const problems = [{ path, code: 'bad-filter', message: error.message }];
+      throw new RequestError('invalid-request', `${path}: ${error.message}`, error.remedy, problems);
+    }
+  }
 }
 
 async function perform(context: Context, transaction: Transaction, operation: Operation): Promise<void> {

@@ -5,10 +5,11 @@ import type { Context } from './context.js';
 import type * as api from './controller.js';
 import type { ControllerOptions, ManagedController } from './controller-options.js';
 import { attachEndpoint, createEndpoint, deleteEndpoint, detachEndpoint, patchEndpoint } from './endpoints.js';
-import { applyLab } from './lab-apply.js';
+import { applyLab, prepareLab } from './lab-apply.js';
 import { exportLab } from './lab-export.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createNetwork, deleteNetwork, patchNetwork } from './networks.js';
+import { Replays } from './replay.js';
 import { viewDrops, viewFdb, viewStats } from './statistics.js';
 import type { Transaction } from './transaction.js';
 import { stateOf, viewAll, viewCompartment, viewEndpoint, viewNetwork } from './views.js';
@@ -17,12 +18,14 @@ export class LabController implements ManagedController {
   private readonly options: ControllerOptions;
   private readonly context: Context;
   private readonly queue: MutationQueue;
+  private readonly replays: Replays;
   private closing: Promise<void> | null = null;
 
   constructor(options: ControllerOptions, context: Context, queue: MutationQueue) {
     this.options = options;
     this.context = context;
     this.queue = queue;
+    this.replays = new Replays(context);
   }
 
   listNetworks(): api.NetworkView[] {
@@ -139,6 +142,14 @@ export class LabController implements ManagedController {
     });
   }
 
+  replay(endpoint: string, request: api.ReplayRequest, input: AsyncIterable<Uint8Array>): Promise<api.ReplayView> {
+    return this.replays.run(endpoint, request, input);
+  }
+
+  stopReplay(endpoint: string): void {
+    this.replays.stop(endpoint);
+  }
+
   listFdb(network?: string): api.FdbEntry[] {
     if (network !== undefined) this.context.state.network(network);
     return viewFdb(this.context, network ?? null);
@@ -195,7 +206,8 @@ export class LabController implements ManagedController {
     return this.context.events.listen(listener);
   }
 
-  apply(lab: api.LabFile, dryRun: boolean): Promise<api.ApplyResult> {
+  async apply(lab: api.LabFile, dryRun: boolean): Promise<api.ApplyResult> {
+    await prepareLab(this.context, lab);
     return this.queue.run('apply', (transaction) => applyLab(this.context, transaction, lab, dryRun));
   }
 
@@ -228,10 +240,12 @@ export class LabController implements ManagedController {
 
   private async shutDown(): Promise<void> {
     const { context } = this;
+    this.replays.stopAll();
     await this.queue.close();
     const message = `weftd ${this.options.about.version} is stopping; interfaces and connections stay`;
     context.events.add({ type: 'daemon-stopping', object: 'daemon', name: 'weftd', message });
     await context.captures.close();
+    context.events.close();
     for (const { watch } of context.open.values()) watch.stop();
     await context.datapath.stop();
     for (const { tap } of [...context.attachments.values(), ...context.hostAttachments.values()]) {

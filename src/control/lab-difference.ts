@@ -60,7 +60,8 @@ export function endpointDifference(
 export function captureDifference(current: CaptureView, wanted: CaptureRequest): string {
   if (current.state === 'failed') return `it failed${current.reason === null ? '' : ` (${current.reason})`}`;
   const spec = readCaptureRequest(wanted, true);
-  const fields = ['network', 'endpoint', 'file', 'format', 'filter', 'snaplen', 'drops'] as const;
+  const what = ['network', 'endpoint', 'filter', 'snaplen', 'drops'] as const;
+  const fields = [...what, 'file', 'format', 'rotateSize', 'rotateFiles'] as const;
   return fields
     .filter((field) => !isSame(current[field], spec[field]))
     .map((field) => `${field} ${shown(current[field])} -> ${shown(spec[field])}`)

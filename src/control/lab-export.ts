@@ -69,7 +69,7 @@ function exportEndpoint({ spec, ifnameIsAutomatic }: EndpointRecord): Omit<Endpo
 
 function exportCaptures(context: Context): [string, Omit<CaptureRequest, 'name'>][] {
   const running = context.captures.list().filter(({ state, file }) => state === 'running' && file !== null);
-  return running.map(({ name, network, endpoint, all, file, format, filter, snaplen, drops }) => [
+  return running.map(({ name, network, endpoint, all, file, format, filter, snaplen, drops, ...view }) => [
     name,
     {
       ...(network === null ? {} : { network }),
@@ -80,6 +80,8 @@ function exportCaptures(context: Context): [string, Omit<CaptureRequest, 'name'>
       ...(filter === '' ? {} : { filter }),
       snaplen,
       drops,
+      ...(view.rotateSize === null ? {} : { rotateSize: view.rotateSize }),
+      ...(view.rotateFiles === null ? {} : { rotateFiles: view.rotateFiles }),
     },
   ]);
 }

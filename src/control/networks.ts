@@ -4,6 +4,7 @@ import { doOverlap } from '../model/desired-state.js';
 import type { NetworkSpec } from '../model/network.js';
 import { parseNetworkPatch, parseNetworkRequest } from '../model/network-request.js';
 import { RequestError } from '../model/problems.js';
+import { tellOfWaitingCaptures } from './capture-subject.js';
 import type { Context } from './context.js';
 import { deleteEndpoints, tapRequestOf } from './endpoints.js';
 import { hostIfname } from './host-interface.js';
@@ -79,6 +80,7 @@ export async function deleteNetwork(
   await context.ports.publish();
   const message = `network ${name} deleted`;
   transaction.emit({ type: 'network-deleted', object: 'network', name, message });
+  tellOfWaitingCaptures(context, transaction, 'network', name);
 }
 
 /** Everything about the host vNIC of an internal network. */

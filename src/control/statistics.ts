@@ -2,7 +2,20 @@
  * What the datapath counted and learned, with the names of the things it happened to. Reads the shared memory only: it
  * neither waits for the worker nor stops it. Host vNICs are called `host/NETWORK`, which is no name an endpoint can have.
  */
-import { Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from '../datapath/counters.js';
+import { lostOfCaptures } from '../capture/capture-layout.js';
+import {
+  BURST_BUCKETS,
+  burstAt,
+  Counters,
+  dropAt,
+  PORT,
+  portAt,
+  portDropAt,
+  TOTAL,
+  TURN_TIME_LIMITS,
+  totalAt,
+  turnTimeAt,
+} from '../datapath/counters.js';
 import { DROP_REASONS } from '../datapath/drop-reasons.js';
 import { listMacs } from '../tables/mac-table.js';
 import { formatMac } from '../wire/addresses.js';
@@ -62,7 +75,8 @@ export function viewDrops(context: Context): DropView[] {
 }
 
 export function viewStats(context: Context, now: number): StatsView {
-  const { values } = new Counters(context.datapath.tables.counters);
+  const { tables } = context.datapath;
+  const { values } = new Counters(tables.counters);
   const rows: EndpointStats[] = [];
   for (const record of context.state.endpoints.values()) {
     const { name, network, compartment } = record.spec;
@@ -75,7 +89,11 @@ export function viewStats(context: Context, now: number): StatsView {
     rows.push({ ...of, ...countersOf(values, host.port) });
   }
   rows.sort((a, b) => (a.endpoint < b.endpoint ? -1 : 1));
-  return { time: new Date(now).toISOString(), endpoints: rows, datapath: totals(values) };
+  return {
+    time: new Date(now).toISOString(),
+    endpoints: rows,
+    datapath: totals(values, lostOfCaptures(tables.capture)),
+  };
 }
 
 function labelOf({ endpoint, network }: Attachment): string {
@@ -97,7 +115,7 @@ function countersOf(values: Float64Array, port: number): PortCounters {
   };
 }
 
-function totals(values: Float64Array): DatapathStats {
+function totals(values: Float64Array, captureLost: number): DatapathStats {
   const at = (column: number) => values[totalAt(column)]!;
   return {
     turns: at(TOTAL.turns),
@@ -112,5 +130,17 @@ function totals(values: Float64Array): DatapathStats {
     macs: at(TOTAL.macs),
     macMoves: at(TOTAL.macMoves),
     macEvictions: at(TOTAL.macEvictions),
+    segmented: at(TOTAL.segmented),
+    completed: at(TOTAL.completed),
+    captureLost,
+    idleTurns: at(TOTAL.idleTurns),
+    wakeUps: at(TOTAL.wakeUps),
+    busySeconds: at(TOTAL.busyMs) / 1000,
+    asleepSeconds: at(TOTAL.asleepMs) / 1000,
+    pollingSeconds: at(TOTAL.pollingMs) / 1000,
+    longestTurnMicros: Math.ceil(at(TOTAL.longestTurnMicros)),
+    longestPauseMicros: Math.ceil(at(TOTAL.longestPauseMicros)),
+    bursts: Array.from({ length: BURST_BUCKETS }, (_, i) => ({ upTo: 2 ** i, turns: values[burstAt(i)]! })),
+    turnTimes: [...TURN_TIME_LIMITS, null].map((upTo, i) => ({ upTo, turns: values[turnTimeAt(i)]! })),
   };
 }

@@ -2,7 +2,8 @@
  * The durable desired state: STATE_DIR/state.json, and the right to write it.
  *
  * A save replaces the file as a whole: write a new one, fsync, rename, fsync the directory. So whatever the moment of a
- * crash, the file is the state before or after. A file that cannot be read is set aside under another name, never lost.
+ * crash, the file is the state before or after. A file that cannot be read is set aside under another name, never lost, and
+ * one of an older version is kept as `state.json.version-N` before it is replaced.
  * The directory is locked (state-lock.ts), because two daemons that write one state would undo each other's work.
  */
 import { randomUUID } from 'node:crypto';
@@ -12,7 +13,8 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { MAX_NETWORKS, MAX_PORTS } from '../datapath/program.js';
 import { DesiredState, type Limits } from '../model/desired-state.js';
-import { formatState, parseState, type SavedCapture, STATE_VERSION } from '../model/state-file.js';
+import { formatState, parseState, type SavedCapture } from '../model/state-file.js';
+import { STATE_VERSION } from '../model/state-migrations.js';
 import { lockDirectory, type StateLock } from './state-lock.js';
 
 export const LIMITS: Limits = { networks: MAX_NETWORKS, ports: MAX_PORTS };
@@ -93,7 +95,9 @@ async function load({ directory, clock }: StoreOptions, lock: StateLock): Promis
   }
   if (reading.left.length > 0) await copyFile(file, aside);
   const warnings = reading.left.map((what) => `the state file was damaged: ${what}; the file is kept as ${aside}`);
-  const { state, captures } = reading;
+  const { version, state, captures } = reading;
+  // The next save replaces the file by one of this version; whoever goes back to the older weft finds what that one knew.
+  if (version < STATE_VERSION) await replaceFile(`${file}.version-${version}`, text);
   return new FileStore({ file, lock, state, captures, warnings });
 }
 

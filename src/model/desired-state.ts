@@ -96,6 +96,8 @@ export class DesiredState {
   readonly captureRequests = new Map<string, object>();
   /** Serial of the last attachment. */
   attachments = 0;
+  /** Up to this number, event numbers may have been used. */
+  eventsReserved = 0;
   private readonly limits: Limits;
 
   constructor(instance: string, limits: Limits) {

@@ -4,7 +4,8 @@
  * Reading trusts nothing: every object goes through the same checks as a request. One that does not pass is left out and
  * reported, because one damaged line must not take the whole lab down; text that is no state file at all is `corrupt`.
  *
- * Version 1. A file with a higher version was written by a newer weft and is not touched.
+ * Files of older versions are brought to the present form first (state-migrations.ts). A file with a higher version was
+ * written by a newer weft and is not touched.
  */
 import { parseCompartmentRequest } from './compartment-request.js';
 import {
@@ -17,8 +18,7 @@ import {
 import { parseEndpointRequest } from './endpoint-request.js';
 import { type Parsed, parseNetworkRequest } from './network-request.js';
 import { RequestError } from './problems.js';
-
-export const STATE_VERSION = 1;
+import { migrate, STATE_VERSION } from './state-migrations.js';
 
 /** A capture that was running when the file was written. */
 export interface SavedCapture {
@@ -27,7 +27,7 @@ export interface SavedCapture {
 }
 
 export type StateReading =
-  | { kind: 'read'; state: DesiredState; captures: SavedCapture[]; left: string[] }
+  | { kind: 'read'; version: number; state: DesiredState; captures: SavedCapture[]; left: string[] }
   | { kind: 'corrupt'; reason: string; instance: string | null }
   | { kind: 'newer'; version: number };
 
@@ -45,6 +45,7 @@ export function formatState(state: DesiredState, captures: readonly SavedCapture
     `{"weft":${STATE_VERSION},`,
     `"instance":${JSON.stringify(state.instance)},`,
     `"attachments":${state.attachments},`,
+    `"eventsReserved":${state.eventsReserved},`,
     `"networks":${list([...state.networks.values()].map(formatNetwork))},`,
     `"compartments":${list([...state.compartments.values()].map(formatCompartment))},`,
     `"endpoints":${list([...state.endpoints.values()].map(formatEndpoint))},`,
@@ -95,16 +96,19 @@ export function parseState(text: string, limits: Limits): StateReading {
     return { kind: 'corrupt', reason: 'it is no state file of weft', instance };
   }
   if (document.weft > STATE_VERSION) return { kind: 'newer', version: document.weft };
-  if (instance === null || document.weft !== STATE_VERSION) {
+  const version = document.weft;
+  if (instance === null || !Number.isInteger(version) || version < 1) {
     return { kind: 'corrupt', reason: 'it names no instance or no known version', instance };
   }
   for (const field of ['networks', 'compartments', 'endpoints']) {
     if (!Array.isArray(document[field])) return { kind: 'corrupt', reason: `it has no list of ${field}`, instance };
   }
-  return readDocument(document, instance, limits);
+  return { ...readDocument(migrate(document), instance, limits), version };
 }
 
-function readDocument(document: Record<string, unknown>, instance: string, limits: Limits): StateReading {
+type Read = Omit<Extract<StateReading, { kind: 'read' }>, 'version'>;
+
+function readDocument(document: Record<string, unknown>, instance: string, limits: Limits): Read {
   const state = new DesiredState(instance, limits);
   const left: string[] = [];
   const read = (kind: string, add: (item: Record<string, unknown>) => void) => {
@@ -118,6 +122,7 @@ function readDocument(document: Record<string, unknown>, instance: string, limit
     }
   };
   if (typeof document.attachments === 'number') state.attachments = document.attachments;
+  if (Number.isSafeInteger(document.eventsReserved)) state.eventsReserved = document.eventsReserved as number;
   read('network', (item) => readNetwork(state, item));
   read('compartment', (item) => readCompartment(state, item));
   read('endpoint', (item) => readEndpoint(state, item));

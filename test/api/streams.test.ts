@@ -13,6 +13,9 @@ const VIEW: CaptureView = {
   filter: '',
   snaplen: 262144,
   drops: false,
+  rotateSize: null,
+  rotateFiles: null,
+  files: [],
   state: 'running',
   reason: null,
   frames: 0,
@@ -97,6 +100,57 @@ describe('API: streams', () => {
     assert.match(client.received, /content-type: text\/event-stream\r\n/);
     assert.match(client.received, /\nid: \d+\nevent: compartment-created\ndata: \{.*\}\n\n/);
     assert.doesNotMatch(client.received, /network-created/);
+  });
+
+  it('SSE goes on behind the event that the header Last-Event-ID names, whatever the address says', async () => {
+    await start();
+    await lab.populate();
+    const all = lab.controller.eventsSince(0);
+    const from = all[1]!.sequence;
+    const client = await lab.open();
+    const headers = `accept: text/event-stream\r\nlast-event-id: ${from}\r\n`;
+    client.send(request('/v1/events?since=0', headers));
+    await eventually(() => client.received.includes(`id: ${all.at(-1)!.sequence}\n`), 'the last event');
+    const ids = [...client.received.matchAll(/^id: (\d+)$/gm)].map((match) => Number(match[1]));
+    assert.deepEqual(
+      ids,
+      all.slice(2).map(({ sequence }) => sequence),
+    );
+  });
+
+  it('whoever asks from a number on is told what is not kept any more, and of a number that does not exist', async () => {
+    const kept = [7, 8].map((sequence) => {
+      return { sequence, time: 't', type: 'test', object: 'daemon', name: 'weftd', message: 'm' } as const;
+    });
+    await start({
+      override: {
+        eventsSince: (since) => kept.filter((event) => event.sequence > since),
+        onEvent: () => () => {},
+      },
+    });
+    const list = async (since: number) =>
+      ((await lab.call('GET', `/v1/events?since=${since}`)).body as WeftEvent[]).map(
+        ({ sequence, type, message }) => `${sequence} ${type} ${message}`,
+      );
+    assert.deepEqual(await list(0), ['7 test m', '8 test m'], 'what is kept was asked for');
+    assert.deepEqual(await list(2), [
+      '6 events-missed 4 events before 7 are not kept any more',
+      '7 test m',
+      '8 test m',
+    ]);
+    assert.deepEqual(await list(5), ['6 events-missed event 6 is not kept any more', '7 test m', '8 test m']);
+    assert.deepEqual(await list(6), ['7 test m', '8 test m']);
+    assert.deepEqual(await list(8), []);
+    assert.deepEqual(await list(9), [
+      '8 events-missed no event 9 yet, the last one is 8: the events known before are of another state directory',
+    ]);
+    const client = await lab.open();
+    client.send(request('/v1/events?follow=true&since=3'));
+    await eventually(() => client.received.includes('"sequence":8'), 'the last event');
+    assert.deepEqual(
+      linesOf(client.received).map(({ sequence }) => sequence),
+      [6, 7, 8],
+    );
   });
 
   it('a follower that falls behind is told what it has missed, and costs no queue', async () => {

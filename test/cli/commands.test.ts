@@ -271,7 +271,7 @@ describe('CLI: commands', () => {
   it('events are lines; --follow goes on until Ctrl-C', async () => {
     await populate();
     const text = await weft('events');
-    assert.match(text, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ {2}network-created {9}network back created/m);
+    assert.match(text, /^ +2 {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ {2}network-created {9}network back created/m);
     const follower = startWeft(lab.socketPath, ['events', '--follow', '--since', '0']);
     await eventually(() => follower.stdout.includes('endpoint-attached'), 'past events');
     await lab.controller.createCompartment({ name: 'db' });

@@ -4,6 +4,7 @@ import { frameLine } from '../../src/cli/render/frame-line.js';
 import { ratesOf, rateTable } from '../../src/cli/render/stats.js';
 import { fieldsText, tableText } from '../../src/cli/render/table.js';
 import { bitRate, bytes, duration, quantity } from '../../src/cli/render/units.js';
+import { idleDatapath } from '../support/fake-stats.js';
 
 describe('CLI: rendering', () => {
   it('numbers have three digits and a unit', () => {
@@ -63,8 +64,6 @@ describe('CLI: rendering', () => {
   });
 
   it('rates are per second, busiest first, with a total; counters that went back count from zero', () => {
-    const datapath = { turns: 0, arrivals: 0, originated: 0, forwarded: 0, consumed: 0, dropped: 0 };
-    const rest = { departures: 0, sent: 0, transmitDropped: 0, macs: 0, macMoves: 0, macEvictions: 0 };
     const row = (endpoint: string, rxBytes: number, rxFrames: number) => ({
       ...{ endpoint, network: 'n', compartment: null, state: 'attached' as const },
       ...{ rxFrames, rxBytes, txFrames: 0, txBytes: 0, rxDropped: 0, txDropped: 0 },
@@ -72,7 +71,7 @@ describe('CLI: rendering', () => {
     const stats = (time: string, endpoints: ReturnType<typeof row>[]) => ({
       time,
       endpoints,
-      datapath: { ...datapath, ...rest },
+      datapath: idleDatapath(),
     });
     const rates = ratesOf(
       stats('2026-01-01T00:00:00.000Z', [row('idle', 500, 5), row('busy', 0, 0), row('reborn', 9999, 99)]),

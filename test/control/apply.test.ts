@@ -302,7 +302,7 @@ describe('apply', () => {
       ['back-wire'],
     );
     assert.equal(await readFile(join(directory, 'wire.1.pcapng'), 'utf8'), 'first');
-    const told = lab.controller.eventsSince(0).filter(({ object }) => object === 'capture');
+    const told = lab.controller.eventsSince(lab.formerEvents).filter(({ object }) => object === 'capture');
     assert.deepEqual(told.map(({ type, name }) => `${type} ${name}`).sort(), [
       'capture-ended other',
       'capture-started back-wire',

@@ -13,7 +13,7 @@ describe('control/mutation-queue', () => {
   beforeEach(() => {
     trace = [];
     saveFailure = null;
-    events = new EventLog(() => 0);
+    events = new EventLog({ now: () => 0 });
     queue = new MutationQueue({
       save: async () => {
         await new Promise((resolve) => setImmediate(resolve));
@@ -136,7 +136,7 @@ describe('control/mutation-queue', () => {
 
 describe('control/event-log', () => {
   it('keeps the last few thousand events and loses no number', () => {
-    const log = new EventLog(() => 1000);
+    const log = new EventLog({ now: () => 1000 });
     for (let i = 1; i <= 10_000; i++) log.add({ type: 't', object: 'daemon', name: 'x', message: String(i) });
     const kept = log.since(0);
     assert.equal(kept.length, 4096);
@@ -152,7 +152,7 @@ describe('control/event-log', () => {
   });
 
   it('calls listeners until they stop listening', () => {
-    const log = new EventLog(() => 0);
+    const log = new EventLog({ now: () => 0 });
     const heard: number[] = [];
     const stop = log.listen(({ sequence }) => void heard.push(sequence));
     log.add({ type: 't', object: 'daemon', name: 'x', message: '' });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StartupError } from '../../src/control/store.js';
+import { STATE_VERSION } from '../../src/model/state-migrations.js';
 import { ControlLab, makeStateDirectory, startLab } from '../support/control-lab.js';
 import { FakeMachine } from '../support/fake-machine.js';
 
@@ -42,7 +43,9 @@ describe('a restart', () => {
     endpoints: lab.controller.listEndpoints().map(({ port: _, ...rest }) => rest),
   });
   const tapIn = (path: string, ifname: string) => lab.machine.namespaces.get(path)?.interfaces.get(ifname);
-  const messages = (type: string) => lab.controller.eventsSince(0).filter((event) => event.type === type);
+  /** Of the daemon that runs now. */
+  const messages = (type: string) =>
+    lab.controller.eventsSince(lab.formerEvents).filter((event) => event.type === type);
 
   it('finds every TAP again and changes nothing', async () => {
     const before = view();
@@ -193,14 +196,14 @@ describe('a restart', () => {
   it('does not touch a state file of a newer weft', async () => {
     const file = join(directory, 'state.json');
     await lab.close();
-    const newer = (await readFile(file, 'utf8')).replace('"weft":1', '"weft":2');
+    const newer = (await readFile(file, 'utf8')).replace(`"weft":${STATE_VERSION}`, `"weft":${STATE_VERSION + 1}`);
     await writeFile(file, newer);
     await assert.rejects(
       startLab(directory),
       (error) => error instanceof StartupError && /newer weft/.test(error.message),
     );
     assert.equal(await readFile(file, 'utf8'), newer);
-    await writeFile(file, newer.replace('"weft":2', '"weft":1'));
+    await writeFile(file, newer.replace(`"weft":${STATE_VERSION + 1}`, `"weft":${STATE_VERSION}`));
     lab = await startLab(directory, lab.machine);
   });
 

@@ -7,6 +7,7 @@ import { lockDirectory } from '../../src/control/state-lock.js';
 import { openStore, StartupError } from '../../src/control/store.js';
 import { parseNetworkRequest } from '../../src/model/network-request.js';
 import { makeStateDirectory } from '../support/control-lab.js';
+import { STATE_VERSION_1_TEXT } from '../support/state-version-1.js';
 
 const clock = { now: () => Date.now() };
 
@@ -65,6 +66,19 @@ describe('control/store', () => {
       openStore({ directory, clock }),
       (error) => error instanceof StartupError && /cannot be read/.test(error.message),
     );
+  });
+
+  it('keeps the file of an older version under its name before the first save replaces it', async () => {
+    const file = join(directory, 'state.json');
+    await writeFile(file, STATE_VERSION_1_TEXT);
+    const store = await openStore({ directory, clock });
+    assert.deepEqual([...store.state.endpoints.keys()], ['op-a-lan', 'op-b-lan', 'op-loose']);
+    assert.equal(await readFile(file, 'utf8'), STATE_VERSION_1_TEXT);
+    await store.save([]);
+    assert.equal(await readFile(`${file}.version-1`, 'utf8'), STATE_VERSION_1_TEXT);
+    assert.match(await readFile(file, 'utf8'), /^\{"weft":2,\n/);
+    await store.close();
+    assert.deepEqual((await readdir(directory)).sort(), ['state.json', 'state.json.version-1']);
   });
 
   it('keeps a file that it cannot read as state', async () => {

@@ -7,6 +7,7 @@ import { assignMac } from '../../src/model/mac-assignment.js';
 import { parseNetworkRequest } from '../../src/model/network-request.js';
 import { RequestError } from '../../src/model/problems.js';
 import { copyState, formatState, parseState } from '../../src/model/state-file.js';
+import { STATE_VERSION } from '../../src/model/state-migrations.js';
 
 const INSTANCE = '01234567-89ab-4cde-8f01-23456789abcd';
 const LIMITS = { networks: 3, ports: 6 };
@@ -227,10 +228,21 @@ describe('model/state-file', () => {
         assert.ok(['read', 'corrupt'].includes(reading.kind));
       }),
     );
-    for (const odd of ['', 'null', '[]', '1', '{}', '{"weft":"1"}', '\0\0\0', '{"weft":0}', '{"weft":1}']) {
+    for (const odd of [
+      '',
+      'null',
+      '[]',
+      '1',
+      '{}',
+      '{"weft":"1"}',
+      '\0\0\0',
+      '{"weft":0}',
+      '{"weft":1}',
+      '{"weft":1.5}',
+    ]) {
       assert.equal(parseState(odd, LIMITS).kind, 'corrupt', odd);
     }
-    assert.equal(parseState('{"weft":2}', LIMITS).kind, 'newer');
+    assert.equal(parseState(`{"weft":${STATE_VERSION + 1}}`, LIMITS).kind, 'newer');
   });
 
   it('leaves out what contradicts the rest, and says so', () => {

@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ManagedController } from '../../src/control/controller-options.js';
 import { createController } from '../../src/control/engine.js';
+import { openEventJournal } from '../../src/control/event-journal.js';
+import { KEPT_EVENTS } from '../../src/control/event-log.js';
 import { openStore, type Store } from '../../src/control/store.js';
 import { FakeCaptures } from './fake-captures.js';
 import { FakeDatapath } from './fake-datapath.js';
@@ -32,6 +34,8 @@ export class ControlLab {
   /** Saves fail with this message until it is null again. */
   saveFailure: string | null = null;
   saveCount = 0;
+  /** Number of the last event of the daemons before this one. */
+  formerEvents = 0;
 
   constructor(machine: FakeMachine, directory: string) {
     this.machine = machine;
@@ -42,6 +46,9 @@ export class ControlLab {
 
   async start(): Promise<this> {
     const clock = { now: () => Date.now() };
+    const journal = openEventJournal(join(this.directory, 'events.jsonl'), KEPT_EVENTS, assert.fail);
+    this.formerEvents = journal.events.at(-1)?.sequence ?? 0;
+    journal.close();
     this.store = await openStore({ directory: this.directory, clock });
     const { store } = this;
     const failingStore: Store = {

@@ -1,10 +1,11 @@
 /** /v1/openapi.json and /metrics. */
 import { PROMETHEUS_TYPE, prometheusText } from '../metrics.js';
-import { defineRoute } from '../route.js';
+import { defineRoute, type Route } from '../route.js';
 
 let openApi: object | null = null;
 
-export const documentRoutes = [
+/** `allRoutes`: what the OpenAPI document describes, these two included. */
+export const documentRoutes = (allRoutes: () => readonly Route[]) => [
   defineRoute({
     method: 'GET',
     path: '/v1/openapi.json',
@@ -14,8 +15,7 @@ export const documentRoutes = [
     // Imported when asked for: the document needs the schema library, the start of the daemon does not.
     handle: async ({ controller }) => {
       const { openApiDocument } = await import('../openapi.js');
-      const { ROUTES } = await import('./route-table.js');
-      openApi ??= openApiDocument(ROUTES, controller.status().version);
+      openApi ??= openApiDocument(allRoutes(), controller.status().version);
       return openApi;
     },
   }),

@@ -7,6 +7,7 @@ import { endpointRoutes } from './endpoints.js';
 import { eventRoutes } from './events.js';
 import { labRoutes } from './lab.js';
 import { networkRoutes } from './networks.js';
+import { replayRoutes } from './replays.js';
 import { statusRoutes } from './status.js';
 import { tableRoutes } from './tables.js';
 
@@ -15,9 +16,10 @@ export const ROUTES: readonly Route[] = [
   ...compartmentRoutes,
   ...endpointRoutes,
   ...captureRoutes,
+  ...replayRoutes,
   ...tableRoutes,
   ...statusRoutes,
   ...eventRoutes,
   ...labRoutes,
-  ...documentRoutes,
+  ...documentRoutes(() => ROUTES),
 ];

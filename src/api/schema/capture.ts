@@ -30,6 +30,16 @@ export const CaptureFields = {
     }),
   ),
   drops: Type.Optional(Type.Boolean({ description: 'Also frames that were dropped, with the reason' })),
+  rotateSize: Type.Optional(
+    Type.Integer({
+      minimum: 65536,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'Bytes of a file after which the capture goes on in the next one; earlier ones are numbered',
+    }),
+  ),
+  rotateFiles: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1000, description: 'Files kept, the present one included; absent = all' }),
+  ),
 };
 
 export const CaptureRequestSchema = Closed({ name: Type.Optional(Name), ...CaptureFields }, 'A capture to start');
@@ -45,6 +55,11 @@ export const CaptureSchema = Closed(
     filter: Type.String(),
     snaplen: Type.Integer(),
     drops: Type.Boolean(),
+    rotateSize: Nullable(Type.Integer()),
+    rotateFiles: Nullable(Type.Integer()),
+    files: Type.Array(Type.String(), {
+      description: 'What was written and is kept, oldest first; of very many the newest',
+    }),
     state: OneOf(['running', 'finished', 'failed']),
     reason: Nullable(Type.String({ description: 'Why it ended' })),
     frames: Count,

@@ -13,6 +13,7 @@ import { AttachSchema, EndpointPatchSchema, EndpointRequestSchema, EndpointSchem
 import { ApplyRequestSchema, ApplyResultSchema, LabSchema } from './lab.js';
 import { NetworkPatchSchema, NetworkRequestSchema, NetworkSchema } from './network.js';
 import { DropSchema, EventSchema, FdbEntrySchema, FlowSchema, StatsSchema, StatusSchema } from './observation.js';
+import { ReplayQuerySchema, ReplaySchema } from './replay.js';
 
 const ProblemSchema = Closed(
   {
@@ -42,6 +43,7 @@ export const SCHEMAS = {
   Attach: AttachSchema,
   CaptureRequest: CaptureRequestSchema,
   Capture: CaptureSchema,
+  Replay: ReplaySchema,
   FdbEntry: FdbEntrySchema,
   Flow: FlowSchema,
   Drop: DropSchema,
@@ -54,6 +56,7 @@ export const SCHEMAS = {
   Empty: Closed({}, 'No field'),
   ForceQuery: Closed({ force: Type.Optional(Type.Boolean({ description: 'Also when something still needs it' })) }),
   NetworkQuery: Closed({ network: Type.Optional(Name) }),
+  ReplayQuery: ReplayQuerySchema,
   EventsQuery: Closed({
     since: Type.Optional(Type.Integer({ minimum: 0, description: 'Only events with a greater sequence number' })),
     follow: Type.Optional(

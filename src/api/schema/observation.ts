@@ -43,6 +43,11 @@ const EndpointStatsSchema = Closed({
   txDropped: Count,
 });
 
+function TurnBuckets(description: string) {
+  const upTo = Nullable(Type.Integer({ description: 'Upper limit, itself included; null = none' }));
+  return Type.Array(Closed({ upTo, turns: Count }), { description });
+}
+
 export const StatsSchema = Closed(
   {
     time: Type.String({ description: 'RFC 3339' }),
@@ -60,6 +65,18 @@ export const StatsSchema = Closed(
       macs: Count,
       macMoves: Count,
       macEvictions: Count,
+      segmented: Type.Number({ description: 'Super-frames that had to be cut for a port' }),
+      completed: Type.Number({ description: 'Frames whose checksum had to be completed for a port' }),
+      captureLost: Type.Number({ description: 'Copies that captures lost because their ring was full' }),
+      idleTurns: Type.Number({ description: 'Turns without a frame' }),
+      wakeUps: Type.Number({ description: 'Sleeps that ended because of frames or of the control thread' }),
+      busySeconds: Type.Number({ description: 'Time spent on frames' }),
+      asleepSeconds: Type.Number({ description: 'Time spent asleep' }),
+      pollingSeconds: Type.Number({ description: 'Time spent looking for frames without sleeping' }),
+      longestTurnMicros: Type.Number({ description: 'Longest turn since the daemon started' }),
+      longestPauseMicros: Type.Number({ description: 'Longest time given to the control thread between two turns' }),
+      bursts: TurnBuckets('Turns with frames, by frames'),
+      turnTimes: TurnBuckets('Turns with frames, by duration in microseconds'),
     }),
   },
   'Counters of all endpoints and of the datapath',

@@ -53,8 +53,8 @@ async function follow(session: Session, since: number): Promise<void> {
   if (!interrupted) throw new CliError('the stream of events has ended', 'weftd has stopped', 'start it again');
 }
 
-/** `2026-10-12 14:03:22  endpoint-attached    endpoint web-front attached to compartment web as eth0`. */
+/** `17  2026-10-12 14:03:22  endpoint-attached    endpoint web-front attached to compartment web as eth0`. */
 function eventText(event: WeftEvent): string {
   const time = event.time.replace('T', ' ').replace(/\.\d+Z$/, 'Z');
-  return `${time}  ${event.type.padEnd(22)}  ${event.message}`;
+  return `${String(event.sequence).padStart(6)}  ${time}  ${event.type.padEnd(22)}  ${event.message}`;
 }

@@ -2,11 +2,19 @@
 import { type Command, Option } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
 import { integerOption, objectOption, readSeconds } from '../options.js';
-import { type RateRow, ratesOf, rateTable, totalsTable } from '../render/stats.js';
+import { datapathRates, datapathText, dropsNowText } from '../render/datapath.js';
+import { LEGEND, ratesOf, rateTable, secondsBetween, totalsTable } from '../render/stats.js';
 import { counted } from '../render/units.js';
 import type { Session } from '../session.js';
 
 type Stats = SchemaTypes['Stats'];
+type Drop = SchemaTypes['Drop'];
+
+/** Counters and reasons, read one right after the other. */
+interface Reading {
+  stats: Stats;
+  drops: Drop[];
+}
 
 interface StatsOptions {
   watch?: boolean;
@@ -47,29 +55,63 @@ async function readStats(session: Session, options: StatsOptions): Promise<Stats
   return { ...stats, endpoints: stats.endpoints.filter((endpoint) => endpoint.network === network) };
 }
 
+async function read(session: Session, options: StatsOptions): Promise<Reading> {
+  const stats = await readStats(session, options);
+  const call = { what: 'cannot read the counters', method: 'GET', path: '/v1/drops' } as const;
+  return { stats, drops: await session.client.call<Drop[]>(call) };
+}
+
 async function watch(session: Session, options: StatsOptions): Promise<void> {
   const { stdout } = session.world;
   const drawsInPlace = stdout.isTTY === true && !session.isJson;
   const pause = createPause(options.interval * 1000);
   const forget = session.world.onInterrupt(pause.stop);
   if (drawsInPlace) stdout.write(ALTERNATE_SCREEN);
-  let last: RateRow[] = [];
+  let last = '';
   try {
-    let before = await readStats(session, options);
+    let before = await read(session, options);
     for (let shown = 0; shown < (options.count ?? Number.POSITIVE_INFINITY); shown++) {
       if (!(await pause.wait())) break;
-      const now = await readStats(session, options);
-      last = ratesOf(before, now);
+      const now = await read(session, options);
+      const head = heading(now.stats, options);
+      last = session.isJson ? jsonLine(before, now) : ratesText(before, now);
       before = now;
-      if (session.isJson) stdout.write(`${JSON.stringify({ time: now.time, endpoints: last })}\n`);
-      else if (drawsInPlace) stdout.write(screen(heading(now, options), rateTable(last), stdout.rows || 24));
-      else session.print(`${heading(now, options)}\n${rateTable(last)}\n`);
+      if (session.isJson) stdout.write(`${last}\n`);
+      else if (drawsInPlace) stdout.write(screen(head, last, stdout.rows || 24));
+      else session.print(`${head}\n${last}\n`);
     }
   } finally {
     forget();
     if (drawsInPlace) stdout.write(MAIN_SCREEN);
   }
-  if (drawsInPlace && last.length > 0) session.print(rateTable(last));
+  if (drawsInPlace && last !== '') session.print(last);
+}
+
+/** `drops`: frames per second by reason, of reasons that occur now. */
+function jsonLine(before: Reading, now: Reading): string {
+  const seconds = secondsBetween(before.stats, now.stats);
+  const old = new Map(before.drops.map(({ reason, frames }) => [reason, frames]));
+  const rates = now.drops.map(({ reason, frames }) => [reason, (frames - (old.get(reason) ?? 0)) / seconds] as const);
+  return JSON.stringify({
+    time: now.stats.time,
+    endpoints: ratesOf(before.stats, now.stats),
+    datapath: datapathRates(before.stats.datapath, now.stats.datapath, seconds),
+    drops: Object.fromEntries(rates.filter(([, rate]) => rate > 0)),
+  });
+}
+
+/** What there is to be said of all endpoints stands above the table, which is cut where the screen ends. */
+function ratesText(before: Reading, now: Reading): string {
+  const seconds = secondsBetween(before.stats, now.stats);
+  const rates = datapathRates(before.stats.datapath, now.stats.datapath, seconds);
+  return [
+    datapathText(rates, now.stats.datapath),
+    dropsNowText(before.drops, now.drops, seconds),
+    '',
+    rateTable(ratesOf(before.stats, now.stats)),
+    '',
+    LEGEND,
+  ].join('\n');
 }
 
 function heading(stats: Stats, options: StatsOptions): string {

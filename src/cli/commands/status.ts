@@ -2,10 +2,12 @@
 import type { Command } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
 import { CliError, EXIT_FAILURE } from '../failure.js';
+import { datapathSummary } from '../render/datapath.js';
 import { fieldsText, tableText } from '../render/table.js';
 import { bytes, duration } from '../render/units.js';
 import { DEFAULT_RUN_DIR, type Finding, type Session } from '../session.js';
 
+type Stats = SchemaTypes['Stats'];
 type Status = SchemaTypes['Status'];
 
 export function addStatusCommand(program: Command, session: Session): void {
@@ -14,7 +16,9 @@ export function addStatusCommand(program: Command, session: Session): void {
     .description('how the daemon is doing')
     .action(async () => {
       const status = await readStatus(session);
-      session.answer(status, statusText(status));
+      if (session.isJson) return session.answer(status, '');
+      const call = { what: 'cannot read the counters', method: 'GET', path: '/v1/stats' } as const;
+      session.print(statusText(status, await session.client.call<Stats>(call)));
     });
 }
 
@@ -48,7 +52,7 @@ function readStatus(session: Session): Promise<Status> {
   return session.client.call<Status>({ what: 'cannot read the status', method: 'GET', path: '/v1/status' });
 }
 
-function statusText(status: Status): string {
+function statusText(status: Status, { datapath }: Stats): string {
   const { endpoints, program } = status;
   const parts = (['attached', 'detached', 'degraded'] as const).filter((state) => endpoints[state] > 0);
   const states = parts.map((state) => `${endpoints[state]} ${state}`).join(', ');
@@ -60,7 +64,7 @@ function statusText(status: Status): string {
     `weftd ${status.version} runs: process ${status.pid}, for ${duration(status.uptimeSeconds)}`,
     '',
     fieldsText([
-      ['Datapath', `${status.worker}, ${versions}`],
+      ['Datapath', `${status.worker}, ${versions}\n${datapathSummary(datapath)}`],
       ['Networks', String(status.networks)],
       ['Compartments', String(status.compartments)],
       ['Endpoints', states === '' ? '0' : `${endpoints.total} (${states})`],

@@ -1,6 +1,7 @@
 /** weft fdb list | flush, weft flow list, weft drop list */
 import type { Command } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
+import { CliError } from '../failure.js';
 import { objectOption } from '../options.js';
 import { fieldsText, tableText } from '../render/table.js';
 import { duration } from '../render/units.js';
@@ -8,9 +9,15 @@ import type { Session } from '../session.js';
 
 type FdbEntry = SchemaTypes['FdbEntry'];
 type Drop = SchemaTypes['Drop'];
+type Stats = SchemaTypes['Stats'];
 
 interface NetworkFilter {
   network?: string;
+}
+
+interface DropFilter extends NetworkFilter {
+  all?: boolean;
+  endpoint?: string;
 }
 
 const networkFilter = () => objectOption('--network <NET>', 'only this network', 'network');
@@ -70,12 +77,31 @@ export function addDropCommand(program: Command, session: Session): void {
     .alias('ls')
     .description('why frames were dropped, how many, where, and what to do about it')
     .option('--all', 'also reasons that have not occurred')
-    .action(async (options: { all?: boolean }) => {
-      const call = { what: 'cannot list the drops', method: 'GET', path: '/v1/drops' } as const;
-      const drops = await session.client.call<Drop[]>(call);
+    .addOption(objectOption('--network <NET>', 'only what happened at ports of this network', 'network'))
+    .addOption(objectOption('--endpoint <E>', 'only what happened at this endpoint', 'endpoint'))
+    .action(async (options: DropFilter) => {
+      const drops = await readDrops(session, options);
       const shown = options.all ? drops : drops.filter((drop) => drop.frames > 0);
       session.answer(drops, shown.length === 0 ? 'nothing has been dropped' : dropText(shown));
     });
+}
+
+/** With a filter, the frames of a reason are those that were dropped at the ports which pass it. */
+async function readDrops(session: Session, { network, endpoint }: DropFilter): Promise<Drop[]> {
+  const what = 'cannot list the drops';
+  const drops = await session.client.call<Drop[]>({ what, method: 'GET', path: '/v1/drops' });
+  if (network === undefined && endpoint === undefined) return drops;
+  const { endpoints } = await session.client.call<Stats>({ what, method: 'GET', path: '/v1/stats' });
+  const passing = endpoints.filter((row) => row.network === (network ?? row.network));
+  const names = new Set(passing.map((row) => row.endpoint).filter((name) => name === (endpoint ?? name)));
+  if (names.size === 0) {
+    const name = endpoint === undefined ? `no endpoint on a network ${network}` : `no such endpoint ${endpoint}`;
+    throw new CliError(what, name, '`weft endpoint list` shows those that exist');
+  }
+  return drops.map((drop) => {
+    const places = drop.endpoints.filter((place) => names.has(place.endpoint));
+    return { ...drop, endpoints: places, frames: places.reduce((sum, { frames }) => sum + frames, 0) };
+  });
 }
 
 function fdbText(entries: FdbEntry[]): string {

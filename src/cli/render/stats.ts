@@ -1,5 +1,6 @@
 /** Tables of the counters: totals as they stand, and rates between two readings. */
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
+import { datapathSummary } from './datapath.js';
 import { type Column, tableText } from './table.js';
 import { bitRate, bytes, counted, quantity } from './units.js';
 
@@ -18,7 +19,7 @@ export interface RateRow {
   dropped: number;
 }
 
-const LEGEND = 'rx: from the endpoint into the network; tx: from the network to the endpoint';
+export const LEGEND = 'rx: from the endpoint into the network; tx: from the network to the endpoint';
 
 export function totalsTable(stats: Stats): string {
   if (stats.endpoints.length === 0) return 'no endpoints';
@@ -55,6 +56,7 @@ export function totalsTable(stats: Stats): string {
     '',
     LEGEND,
     datapathLine(stats.datapath),
+    `datapath: ${datapathSummary(stats.datapath)}`,
   ].join('\n');
 }
 
@@ -67,9 +69,14 @@ function datapathLine(datapath: Stats['datapath']): string {
   );
 }
 
+/** Never 0. */
+export function secondsBetween(before: Stats, now: Stats): number {
+  return Math.max(0.001, (Date.parse(now.time) - Date.parse(before.time)) / 1000);
+}
+
 /** Rates between two readings, busiest first. An endpoint that is new or whose counters went back counts from zero. */
 export function ratesOf(before: Stats, now: Stats): RateRow[] {
-  const seconds = Math.max(0.001, (Date.parse(now.time) - Date.parse(before.time)) / 1000);
+  const seconds = secondsBetween(before, now);
   const old = new Map(before.endpoints.map((row) => [row.endpoint, row]));
   const rows = now.endpoints.map((row) => {
     const past = old.get(row.endpoint);
