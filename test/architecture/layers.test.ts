@@ -6,6 +6,7 @@
  *   model < compile < control < api             what the operator asked for
  *   cli                                         a client of the API
  *   daemon                                      wires everything together; nobody imports it
+ *   scripts                                     rigs around all of it: use what they need, test/support included
  *
  * A new file needs no entry here; a new kind of dependency does, and that is the moment to think about it.
  */
@@ -32,7 +33,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'lib',
     'wire/describe',
     'native',
-    'capture/capture-file-reader',
+    'capture/capture-frames',
+    'capture/file-frame',
     'api/schema',
     'api/errors',
     'api/network-types',
