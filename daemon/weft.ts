@@ -21,7 +21,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   isRoot: process.geteuid?.() === 0,
   onInterrupt,
   async checkMachine(runDir) {
-    const { runDoctor } = await import('../src/control/doctor.js');
+    const { runDoctor } = await import('../src/control/doctor/doctor.js');
     return runDoctor({ runDir, searchPath: process.env.PATH ?? '' });
   },
   loadNative: async () => (await import('../src/native/index.js')).native,

@@ -1,9 +1,9 @@
 /** Puts the daemon together from its parts, in the order in which they need each other, and takes it apart in reverse. */
 import { claimSocketPath, listenOn, socketGroupId } from '../src/api/socket-file.js';
-import { startDatapath } from '../src/control/datapath-client.js';
-import type { DatapathHost } from '../src/control/datapath-host.js';
-import { openStore } from '../src/control/store.js';
+import { openStore } from '../src/control/state/store.js';
 import { type Supervised, statusLine } from '../src/control/supervisor.js';
+import { startDatapath } from '../src/control/worker/datapath-client.js';
+import type { DatapathHost } from '../src/control/worker/datapath-host.js';
 import { Counters, TOTAL, totalAt } from '../src/datapath/counters.js';
 import type { WorkerFault } from '../src/datapath/program.js';
 import type { Logger } from './weftd-log.js';
@@ -85,9 +85,9 @@ function injectFaultsOn(signal: NodeJS.Signals, datapath: DatapathHost, how: Wor
 async function loadParts() {
   const { native } = await import('../src/native/index.js');
   native.returnFreedMemory();
-  const { createLinuxKernel } = await import('../src/control/linux-kernel.js');
+  const { createLinuxKernel } = await import('../src/control/kernel/linux-kernel.js');
   const { createController } = await import('../src/control/engine.js');
-  const { createCaptureManager } = await import('../src/control/capture-manager.js');
+  const { createCaptureManager } = await import('../src/control/captures/capture-manager.js');
   const { createApiServer } = await import('../src/api/server.js');
   return { createLinuxKernel, createController, createCaptureManager, createApiServer };
 }

@@ -6,7 +6,7 @@ import { type Client, createClient } from './client.js';
 export const DEFAULT_SOCKET = '/run/weft/weft.sock';
 export const DEFAULT_RUN_DIR = '/run/weft';
 
-/** One finding of the machine check (control/doctor.ts). */
+/** One finding of the machine check (control/doctor/doctor.ts). */
 export interface Finding {
   check: string;
   status: 'ok' | 'info' | 'warn' | 'fail';

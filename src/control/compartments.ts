@@ -10,7 +10,7 @@ import type { CompartmentRecord, NamespaceIdentity } from '../model/desired-stat
 import { RequestError } from '../model/problems.js';
 import type { Context } from './context.js';
 import { detachAll } from './endpoints.js';
-import { KernelError, type Namespace } from './kernel.js';
+import { KernelError, type Namespace } from './kernel/kernel.js';
 import { discard } from './plugging.js';
 import { accepted, listNames } from './refusals.js';
 import type { Transaction } from './transaction.js';

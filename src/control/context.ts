@@ -3,12 +3,12 @@
  * and the services around. One per daemon; made by engine.ts.
  */
 import type { DesiredState } from '../model/desired-state.js';
-import type { CaptureService } from './capture-service.js';
+import type { CaptureService } from './captures/capture-service.js';
 import type { WeftEvent } from './controller.js';
-import type { DatapathHost } from './datapath-host.js';
-import type { EventLog } from './event-log.js';
-import type { Kernel, Namespace, NamespaceWatch } from './kernel.js';
+import type { Kernel, Namespace, NamespaceWatch } from './kernel/kernel.js';
 import type { Attachment, PortTable } from './port-table.js';
+import type { EventLog } from './state/event-log.js';
+import type { DatapathHost } from './worker/datapath-host.js';
 
 /** Wall clock in ms since 1970. */
 export interface Clock {

@@ -1,10 +1,10 @@
 /** What a controller is made of (engine.ts makes one), and how it ends. */
-import type { CaptureService } from './capture-service.js';
+import type { CaptureService } from './captures/capture-service.js';
 import type { Clock, Log } from './context.js';
 import type { Controller } from './controller.js';
-import type { DatapathHost } from './datapath-host.js';
-import type { Kernel } from './kernel.js';
-import type { Store } from './store.js';
+import type { Kernel } from './kernel/kernel.js';
+import type { Store } from './state/store.js';
+import type { DatapathHost } from './worker/datapath-host.js';
 
 /** Facts about this daemon that `status` shows. */
 export interface About {

@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import { loseCompartment } from './compartments.js';
 import { type Context, warn } from './context.js';
 import { degradeEndpoint } from './endpoints.js';
-import type { Namespace } from './kernel.js';
+import type { Namespace } from './kernel/kernel.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createHostAttachment } from './networks.js';
 import { discard, plugIn } from './plugging.js';

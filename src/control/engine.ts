@@ -7,16 +7,16 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { SavedCapture } from '../model/state-file.js';
-import { resumeCaptures, runningCaptures } from './capture-resume.js';
+import { resumeCaptures, runningCaptures } from './captures/capture-resume.js';
 import { type Context, warn } from './context.js';
 import type { ControllerOptions, ManagedController } from './controller-options.js';
 import { loseLater, watchDatapath } from './disturbances.js';
-import { openEventJournal } from './event-journal.js';
-import { EventLog, KEPT_EVENTS } from './event-log.js';
 import { LabController } from './lab-controller.js';
 import { MutationQueue } from './mutation-queue.js';
 import { PortTable } from './port-table.js';
 import { reconcile } from './reconciler.js';
+import { openEventJournal } from './state/event-journal.js';
+import { EventLog, KEPT_EVENTS } from './state/event-log.js';
 import type { Transaction } from './transaction.js';
 
 /**

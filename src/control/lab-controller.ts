@@ -1,15 +1,15 @@
 /** The methods of the control API: reads from memory, changes through the queue. No rules of its own. */
 import { RequestError } from '../model/problems.js';
+import { Replays } from './captures/replay.js';
 import { createCompartment, deleteCompartment } from './compartments.js';
 import type { Context } from './context.js';
 import type * as api from './controller.js';
 import type { ControllerOptions, ManagedController } from './controller-options.js';
 import { attachEndpoint, createEndpoint, deleteEndpoint, detachEndpoint, patchEndpoint } from './endpoints.js';
-import { applyLab, prepareLab } from './lab-apply.js';
-import { exportLab } from './lab-export.js';
+import { applyLab, prepareLab } from './lab/lab-apply.js';
+import { exportLab } from './lab/lab-export.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createNetwork, deleteNetwork, patchNetwork } from './networks.js';
-import { Replays } from './replay.js';
 import { viewDrops, viewFdb, viewStats } from './statistics.js';
 import type { Transaction } from './transaction.js';
 import { stateOf, viewAll, viewCompartment, viewEndpoint, viewNetwork } from './views.js';

@@ -8,8 +8,8 @@
  */
 
 import { RequestError } from '../model/problems.js';
-import type { EventLog } from './event-log.js';
-import { KernelError } from './kernel.js';
+import { KernelError } from './kernel/kernel.js';
+import type { EventLog } from './state/event-log.js';
 import { type ReportStep, Transaction } from './transaction.js';
 
 /** Changes that wait for one save at most, and for how long. */

@@ -4,7 +4,7 @@
  */
 import { type Context, warn } from './context.js';
 import { inParallel } from './in-parallel.js';
-import type { Namespace, TapRequest } from './kernel.js';
+import type { Namespace, TapRequest } from './kernel/kernel.js';
 import type { Attachment } from './port-table.js';
 import { Transaction } from './transaction.js';
 

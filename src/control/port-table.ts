@@ -8,9 +8,9 @@ import { type CompiledPort, compileProgram } from '../compile/compile-program.js
 import { Counters, clearPort } from '../datapath/counters.js';
 import { MAX_NETWORKS, MAX_PORTS, PORT_TAP } from '../datapath/program.js';
 import type { DesiredState } from '../model/desired-state.js';
-import type { CapturePort, CaptureService } from './capture-service.js';
-import type { DatapathHost } from './datapath-host.js';
-import type { Namespace, Tap, TapRequest } from './kernel.js';
+import type { CapturePort, CaptureService } from './captures/capture-service.js';
+import type { Namespace, Tap, TapRequest } from './kernel/kernel.js';
+import type { DatapathHost } from './worker/datapath-host.js';
 
 /** A TAP that belongs to an endpoint, or is the host vNIC of a network. */
 export interface Attachment {

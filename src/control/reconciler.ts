@@ -13,7 +13,7 @@ import { checkIdentity, identityOf, open } from './compartments.js';
 import { type Context, warn } from './context.js';
 import { createTapOf, tapRequestOf } from './endpoints.js';
 import { inParallel } from './in-parallel.js';
-import { type FoundTap, KernelError, type Namespace, type TapRequest } from './kernel.js';
+import { type FoundTap, KernelError, type Namespace, type TapRequest } from './kernel/kernel.js';
 import { createHostAttachment, hostTapRequestOf } from './networks.js';
 import { register } from './plugging.js';
 import type { Attachment } from './port-table.js';

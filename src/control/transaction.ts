@@ -1,7 +1,7 @@
 /**
  * One change of the lab while it is under way: how to take back what was done so far, what to do and tell once it is safe.
  */
-import type { EventLog, NewEvent } from './event-log.js';
+import type { EventLog, NewEvent } from './state/event-log.js';
 
 interface Step {
   what: string;

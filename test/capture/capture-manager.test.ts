@@ -2,7 +2,7 @@
 import { strict as assert } from 'node:assert';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createCaptureMemory } from '../../src/capture/capture-layout.js';
-import { createCaptureManager } from '../../src/control/capture-manager.js';
+import { createCaptureManager } from '../../src/control/captures/capture-manager.js';
 import { DROP } from '../../src/datapath/drop-reasons.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../src/datapath/program.js';
 import { ether, ipv4, partial, pattern, tcp } from '../support/frame-builders.js';

@@ -3,7 +3,7 @@
 import { strict as assert } from 'node:assert';
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, format, parse } from 'node:path';
-import { runningCaptures } from '../../src/control/capture-resume.js';
+import { runningCaptures } from '../../src/control/captures/capture-resume.js';
 import { pattern } from '../support/frame-builders.js';
 import { brief, datagram, read, useCaptureLab, waitFor } from './capture-lab.js';
 

@@ -86,7 +86,10 @@ describe('file sink', () => {
     it('a directory', async () => assert.match(await refusal(directory.path('')), /is a directory|not a regular file/));
 
     it('a path whose directory does not exist', async () => {
-      assert.match(await refusal(directory.path('nowhere/file')), /the directory of .* does not exist for weftd \(ENOENT\)/);
+      assert.match(
+        await refusal(directory.path('nowhere/file')),
+        /the directory of .* does not exist for weftd \(ENOENT\)/,
+      );
     });
 
     it('a path through a file', async () => {

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openEventJournal } from '../../src/control/event-journal.js';
-import { EventLog } from '../../src/control/event-log.js';
+import { openEventJournal } from '../../src/control/state/event-journal.js';
+import { EventLog } from '../../src/control/state/event-log.js';
 
 const KEPT = 10;
 

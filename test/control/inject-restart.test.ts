@@ -1,7 +1,7 @@
 // Injection into a real worker thread that dies and is replaced: nothing is damaged or stuck, and no more than one turn is lost.
 import assert from 'node:assert/strict';
-import { startDatapath } from '../../src/control/datapath-client.js';
-import type { DatapathHost } from '../../src/control/datapath-host.js';
+import { startDatapath } from '../../src/control/worker/datapath-client.js';
+import type { DatapathHost } from '../../src/control/worker/datapath-host.js';
 import { Counters, PORT, portAt, TOTAL, totalAt } from '../../src/datapath/counters.js';
 import type { WorkerFault } from '../../src/datapath/program.js';
 import { InjectRingWriter } from '../../src/ports/inject-ring.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { EventLog } from '../../src/control/event-log.js';
-import { KernelError } from '../../src/control/kernel.js';
+import { KernelError } from '../../src/control/kernel/kernel.js';
 import { MutationQueue } from '../../src/control/mutation-queue.js';
+import { EventLog } from '../../src/control/state/event-log.js';
 import { RequestError } from '../../src/model/problems.js';
 
 describe('control/mutation-queue', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { StartupError } from '../../src/control/store.js';
+import { StartupError } from '../../src/control/state/store.js';
 import { STATE_VERSION } from '../../src/model/state-migrations.js';
 import { ControlLab, makeStateDirectory, startLab } from '../support/control-lab.js';
 import { FakeMachine } from '../support/fake-machine.js';

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { lockDirectory } from '../../src/control/state-lock.js';
-import { openStore, StartupError } from '../../src/control/store.js';
+import { lockDirectory } from '../../src/control/state/state-lock.js';
+import { openStore, StartupError } from '../../src/control/state/store.js';
 import { parseNetworkRequest } from '../../src/model/network-request.js';
 import { makeStateDirectory } from '../support/control-lab.js';
 import { STATE_VERSION_1_TEXT } from '../support/state-version-1.js';
@@ -144,7 +144,7 @@ describe('control/state-lock', () => {
   it('goes to one of several processes that find the same stale lock', async function race() {
     this.timeout(20_000);
     await writeFile(join(directory, 'lock'), 'stale');
-    const url = new URL('../../src/control/state-lock.js', import.meta.url);
+    const url = new URL('../../src/control/state/state-lock.js', import.meta.url);
     const program = `import { lockDirectory } from ${JSON.stringify(url.href)};
       const { ok } = await lockDirectory(${JSON.stringify(directory)});
       process.stdout.write(String(ok));

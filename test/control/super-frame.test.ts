@@ -1,6 +1,6 @@
 // Super-frames out of files: whatever a file has, nothing is read outside of it, and what is made of it the datapath takes.
 import { strict as assert } from 'node:assert';
-import { l3OffsetOf, makeSuperFrame } from '../../src/control/super-frame.js';
+import { l3OffsetOf, makeSuperFrame } from '../../src/control/captures/super-frame.js';
 import { Prng } from '../../src/lib/prng.js';
 import { ether, ipv4, ipv6, pattern, raw, type Tag, tcp, udp } from '../support/frame-builders.js';
 import { createLab } from '../support/lab.js';

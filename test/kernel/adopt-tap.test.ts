@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Tap } from '../../src/control/kernel.js';
+import type { Tap } from '../../src/control/kernel/kernel.js';
 import { Pump } from './pump.js';
 import {
   addresses,

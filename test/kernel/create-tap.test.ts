@@ -1,7 +1,7 @@
 /** A TAP is complete when createTap resolves, and nothing of it is left when it rejects. */
 import assert from 'node:assert/strict';
 import { readlinkSync } from 'node:fs';
-import { Rtnetlink } from '../../src/control/rtnetlink.js';
+import { Rtnetlink } from '../../src/control/kernel/rtnetlink.js';
 import { ACCEPTS_CHECKSUM, ACCEPTS_TSO4, ACCEPTS_TSO6 } from '../../src/datapath/program.js';
 import {
   addresses,

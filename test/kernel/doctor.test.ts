@@ -4,10 +4,15 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runDoctor } from '../../src/control/doctor.js';
-import type { Finding } from '../../src/control/doctor-finding.js';
-import { findOrphans } from '../../src/control/doctor-leftovers.js';
-import { checkDescriptors, checkKernelVersion, checkMemory, checkWsl } from '../../src/control/doctor-machine.js';
+import { runDoctor } from '../../src/control/doctor/doctor.js';
+import type { Finding } from '../../src/control/doctor/doctor-finding.js';
+import { findOrphans } from '../../src/control/doctor/doctor-leftovers.js';
+import {
+  checkDescriptors,
+  checkKernelVersion,
+  checkMemory,
+  checkWsl,
+} from '../../src/control/doctor/doctor-machine.js';
 import { asNobody } from '../support/as-nobody.js';
 import { links, needsRoot, run, Scratch, tapRequest } from './scratch.js';
 

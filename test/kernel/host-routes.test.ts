@@ -2,8 +2,8 @@
  * What the host reaches already, so that a new network does not overlap it; and lists that exotic interfaces are in.
  */
 import assert from 'node:assert/strict';
-import type { Kernel } from '../../src/control/kernel.js';
-import { createLinuxKernel } from '../../src/control/linux-kernel.js';
+import type { Kernel } from '../../src/control/kernel/kernel.js';
+import { createLinuxKernel } from '../../src/control/kernel/linux-kernel.js';
 import { ip, needsRoot, type Place, run, Scratch, tapRequest } from './scratch.js';
 
 describe('kernel: routes and interfaces of the host', () => {

@@ -1,7 +1,7 @@
 /**
  * Child process of kill-storm.test.ts: makes and removes namespaces and TAPs until it is killed. argv: runDir, prefix.
  */
-import { createLinuxKernel } from '../../src/control/linux-kernel.js';
+import { createLinuxKernel } from '../../src/control/kernel/linux-kernel.js';
 import { tapRequest } from './scratch.js';
 
 const [runDir = '', prefix = ''] = process.argv.slice(2);

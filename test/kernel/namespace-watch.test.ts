@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kernel, Namespace, NamespaceWatch } from '../../src/control/kernel.js';
+import type { Kernel, Namespace, NamespaceWatch } from '../../src/control/kernel/kernel.js';
 import { needsRoot, run, Scratch, tapRequest, until } from './scratch.js';
 
 const SOON_MS = 2000;

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createLinuxKernel } from '../../src/control/linux-kernel.js';
+import { createLinuxKernel } from '../../src/control/kernel/linux-kernel.js';
 import { ip, needsRoot, rejectsWith, run, Scratch } from './scratch.js';
 
 describe('kernel: namespaces', () => {

@@ -2,7 +2,7 @@
  * Moves frames between two TAPs as they are: the least that lets two namespaces talk. For tests of what is around it.
  */
 import { readSync, writeSync } from 'node:fs';
-import type { Tap } from '../../src/control/kernel.js';
+import type { Tap } from '../../src/control/kernel/kernel.js';
 
 export class Pump {
   readonly #timer: NodeJS.Timeout;

@@ -3,10 +3,10 @@
  */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { broadcastOf, formatPrefix, networkOf, parsePrefix } from '../../src/control/ip-prefix.js';
-import { KernelError } from '../../src/control/kernel.js';
-import { findLink, listLinks, setLink } from '../../src/control/links.js';
-import { withRtnetlink } from '../../src/control/rtnetlink.js';
+import { broadcastOf, formatPrefix, networkOf, parsePrefix } from '../../src/control/kernel/ip-prefix.js';
+import { KernelError } from '../../src/control/kernel/kernel.js';
+import { findLink, listLinks, setLink } from '../../src/control/kernel/links.js';
+import { withRtnetlink } from '../../src/control/kernel/rtnetlink.js';
 import { ip, needsRoot, rejectsWith, Scratch } from './scratch.js';
 
 describe('kernel: rtnetlink', () => {

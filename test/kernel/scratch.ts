@@ -8,9 +8,9 @@ import { mkdtempSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kernel, Namespace, Tap, TapRequest } from '../../src/control/kernel.js';
-import { KernelError } from '../../src/control/kernel.js';
-import { createLinuxKernel } from '../../src/control/linux-kernel.js';
+import type { Kernel, Namespace, Tap, TapRequest } from '../../src/control/kernel/kernel.js';
+import { KernelError } from '../../src/control/kernel/kernel.js';
+import { createLinuxKernel } from '../../src/control/kernel/linux-kernel.js';
 
 export interface Place {
   name: string;

@@ -1,5 +1,5 @@
 /** A `CaptureService` that writes nothing: for tests of what the controller does with captures. */
-import type { CapturePort, CaptureService } from '../../src/control/capture-service.js';
+import type { CapturePort, CaptureService } from '../../src/control/captures/capture-service.js';
 import type { CaptureRequest, CaptureStream, CaptureView } from '../../src/control/controller.js';
 
 export class FakeCaptures implements CaptureService {

@@ -1,6 +1,6 @@
 /** A `DatapathHost` without a worker: remembers what it was told, fails where a test tells it to, notices misuse. */
 import { createCaptureMemory } from '../../src/capture/capture-layout.js';
-import type { DatapathHost } from '../../src/control/datapath-host.js';
+import type { DatapathHost } from '../../src/control/worker/datapath-host.js';
 import { Counters, createCounterMemory, TOTAL, totalAt } from '../../src/datapath/counters.js';
 import { emptyProgram, type Program, type WorkerFault } from '../../src/datapath/program.js';
 import { FrameVector } from '../../src/frames/frame-vector.js';

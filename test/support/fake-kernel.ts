@@ -11,7 +11,7 @@ import {
   type RouteRequest,
   type Tap,
   type TapRequest,
-} from '../../src/control/kernel.js';
+} from '../../src/control/kernel/kernel.js';
 import type { FakeInterface, FakeMachine, FakeNamespace } from './fake-machine.js';
 
 interface OpenTap extends Tap {

@@ -2,7 +2,7 @@
  * A machine without a kernel: namespaces with interfaces that outlive the daemon which made them. Tests share one between
  * several runs of a daemon (fake-kernel.ts), and do to it what other programs do: delete namespaces, move interfaces.
  */
-import type { RouteRequest, TapRequest } from '../../src/control/kernel.js';
+import type { RouteRequest, TapRequest } from '../../src/control/kernel/kernel.js';
 
 export interface FakeInterface {
   ifname: string;

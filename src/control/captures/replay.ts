@@ -9,14 +9,14 @@
  * Precision: a frame goes in within a millisecond or two of its time; frames closer together than that go in together.
  */
 import { setImmediate } from 'node:timers/promises';
-import { CaptureFileError, readCaptureFrames } from '../capture/capture-frames.js';
-import type { FileFrame } from '../capture/file-frame.js';
-import { Counters, PORT, portAt, TOTAL, totalAt } from '../datapath/counters.js';
-import { RequestError } from '../model/problems.js';
-import { InjectRingWriter, MAX_INJECTED_BYTES } from '../ports/inject-ring.js';
-import type { Context } from './context.js';
-import type { ReplayRequest, ReplayView } from './controller.js';
-import type { Attachment } from './port-table.js';
+import { CaptureFileError, readCaptureFrames } from '../../capture/capture-frames.js';
+import type { FileFrame } from '../../capture/file-frame.js';
+import { Counters, PORT, portAt, TOTAL, totalAt } from '../../datapath/counters.js';
+import { RequestError } from '../../model/problems.js';
+import { InjectRingWriter, MAX_INJECTED_BYTES } from '../../ports/inject-ring.js';
+import type { Context } from '../context.js';
+import type { ReplayRequest, ReplayView } from '../controller.js';
+import type { Attachment } from '../port-table.js';
 import { l3OffsetOf, makeSuperFrame } from './super-frame.js';
 
 /** LINKTYPE_ETHERNET, https://www.tcpdump.org/linktypes.html */

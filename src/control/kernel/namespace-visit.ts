@@ -3,7 +3,7 @@
  * synchronous from beginning to end: anything asynchronous would run for somebody else's requests in the wrong
  * namespace, and node:fs promises run in libuv's threads, which never move.
  */
-import { native } from '../native/index.js';
+import { native } from '../../native/index.js';
 import { check } from './kernel-error.js';
 
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';

@@ -8,7 +8,7 @@
  */
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { WeftEvent } from './controller.js';
+import type { WeftEvent } from '../controller.js';
 
 export interface EventJournal {
   /** What was there when it was opened, oldest first, numbers rising. */

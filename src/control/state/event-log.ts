@@ -8,7 +8,7 @@
  *
  * Only what has become durable is told: an event of a change is added after the change was saved.
  */
-import type { WeftEvent } from './controller.js';
+import type { WeftEvent } from '../controller.js';
 import type { EventJournal } from './event-journal.js';
 
 /** Events kept for those who ask later. */

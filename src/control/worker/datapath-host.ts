@@ -2,7 +2,7 @@
  * What the control thread asks of the datapath worker. datapath-client.ts is the real one (a worker thread that is
  * restarted, with its ports and program, when it dies).
  */
-import type { Program, SharedTables, WorkerFault } from '../datapath/program.js';
+import type { Program, SharedTables, WorkerFault } from '../../datapath/program.js';
 
 export interface DatapathHost {
   readonly tables: SharedTables;

@@ -11,10 +11,10 @@ import { closeSync, fdatasync, fsync, openSync, renameSync, rmSync, writeFileSyn
 import { copyFile, mkdir, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { MAX_NETWORKS, MAX_PORTS } from '../datapath/program.js';
-import { DesiredState, type Limits } from '../model/desired-state.js';
-import { formatState, parseState, type SavedCapture } from '../model/state-file.js';
-import { STATE_VERSION } from '../model/state-migrations.js';
+import { MAX_NETWORKS, MAX_PORTS } from '../../datapath/program.js';
+import { DesiredState, type Limits } from '../../model/desired-state.js';
+import { formatState, parseState, type SavedCapture } from '../../model/state-file.js';
+import { STATE_VERSION } from '../../model/state-migrations.js';
 import { lockDirectory, type StateLock } from './state-lock.js';
 
 export const LIMITS: Limits = { networks: MAX_NETWORKS, ports: MAX_PORTS };

@@ -5,14 +5,14 @@
  *
  * Only TCP: of a super-frame of UDP nobody can tell any more where one datagram ended and the next began.
  */
-import type { UnfinishedFrame } from '../ports/inject-ring.js';
-import * as checksum from '../wire/checksum.js';
-import * as ethernet from '../wire/ethernet.js';
-import * as ipv4 from '../wire/ipv4.js';
-import * as ipv6 from '../wire/ipv6.js';
-import * as tcp from '../wire/tcp.js';
-import * as vlan from '../wire/vlan.js';
-import * as vnet from '../wire/vnet-header.js';
+import type { UnfinishedFrame } from '../../ports/inject-ring.js';
+import * as checksum from '../../wire/checksum.js';
+import * as ethernet from '../../wire/ethernet.js';
+import * as ipv4 from '../../wire/ipv4.js';
+import * as ipv6 from '../../wire/ipv6.js';
+import * as tcp from '../../wire/tcp.js';
+import * as vlan from '../../wire/vlan.js';
+import * as vnet from '../../wire/vnet-header.js';
 
 /** As many as the datapath looks through (stages/parse.ts). */
 const MAX_TAGS = 2;

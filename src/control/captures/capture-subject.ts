@@ -2,8 +2,8 @@
  * A capture of an endpoint or network that is deleted goes on, without frames: when there is one of that name again, as after
  * `weft apply` has replaced it, its frames are captured. An event says so; whoever wants it to end stops it.
  */
-import type { Context } from './context.js';
-import type { Transaction } from './transaction.js';
+import type { Context } from '../context.js';
+import type { Transaction } from '../transaction.js';
 
 export function tellOfWaitingCaptures(
   { captures }: Context,

@@ -9,24 +9,24 @@
  * Costs nothing while no capture runs: no timer, no marked port. Nothing here waits for a disk or a client; a capture whose
  * file fails is `failed`, and nobody else notices.
  */
-import { type CapturedFrame, CaptureRingReader } from '../capture/capture-ring-reader.js';
-import { type CaptureRotation, CaptureSession } from '../capture/capture-session.js';
-import type { CaptureSink, SinkFailure } from '../capture/capture-sink.js';
-import type { CaptureWriter } from '../capture/capture-writer.js';
-import { FileSink, openFileSink } from '../capture/file-sink.js';
-import { compileFilter, type FilterResult } from '../capture/filter.js';
-import { createPcapWriter } from '../capture/pcap-writer.js';
-import { createPcapngWriter } from '../capture/pcapng-writer.js';
-import { StreamSink } from '../capture/stream-sink.js';
-import type { FilterCompiler } from '../capture/tcpdump.js';
-import { DROP_REASONS } from '../datapath/drop-reasons.js';
-import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../datapath/program.js';
-import { byName } from '../model/names.js';
-import { RequestError } from '../model/problems.js';
+import { type CapturedFrame, CaptureRingReader } from '../../capture/capture-ring-reader.js';
+import { type CaptureRotation, CaptureSession } from '../../capture/capture-session.js';
+import type { CaptureSink, SinkFailure } from '../../capture/capture-sink.js';
+import type { CaptureWriter } from '../../capture/capture-writer.js';
+import { FileSink, openFileSink } from '../../capture/file-sink.js';
+import { compileFilter, type FilterResult } from '../../capture/filter.js';
+import { createPcapWriter } from '../../capture/pcap-writer.js';
+import { createPcapngWriter } from '../../capture/pcapng-writer.js';
+import { StreamSink } from '../../capture/stream-sink.js';
+import type { FilterCompiler } from '../../capture/tcpdump.js';
+import { DROP_REASONS } from '../../datapath/drop-reasons.js';
+import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../datapath/program.js';
+import { byName } from '../../model/names.js';
+import { RequestError } from '../../model/problems.js';
+import type { CaptureRequest, CaptureStream, CaptureView } from '../controller.js';
 import { type CaptureSpec, readCaptureRequest } from './capture-request.js';
 import { CaptureRouter } from './capture-router.js';
 import type { CapturePort, CaptureService } from './capture-service.js';
-import type { CaptureRequest, CaptureStream, CaptureView } from './controller.js';
 
 export interface CaptureManagerOptions {
   /** The memory that the datapath records into. */

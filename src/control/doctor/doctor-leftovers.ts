@@ -5,11 +5,11 @@
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { native } from '../native/index.js';
+import { native } from '../../native/index.js';
+import { listLinks } from '../kernel/links.js';
+import { Namespaces, NETNS_DIRECTORY } from '../kernel/namespaces.js';
+import { withRtnetlink } from '../kernel/rtnetlink.js';
 import { type Finding, ok, warn } from './doctor-finding.js';
-import { listLinks } from './links.js';
-import { Namespaces, NETNS_DIRECTORY } from './namespaces.js';
-import { withRtnetlink } from './rtnetlink.js';
 
 /** Namespaces looked into at most; a machine with more is told so. */
 const MOST_NAMESPACES = 4096;

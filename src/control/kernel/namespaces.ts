@@ -9,7 +9,7 @@
  */
 import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { native } from '../native/index.js';
+import { native } from '../../native/index.js';
 import { KernelError, type Namespace } from './kernel.js';
 import { check, fileError, isErrno, kernelError } from './kernel-error.js';
 

@@ -3,7 +3,7 @@
  * its subject, the symbol and what it means here.
  */
 import { getSystemErrorMap } from 'node:util';
-import { errorName } from '../native/index.js';
+import { errorName } from '../../native/index.js';
 import { KernelError } from './kernel.js';
 
 /** What an errno means where weft meets it; the system's own sentence is used for all others. */

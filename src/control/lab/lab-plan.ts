@@ -6,13 +6,13 @@
  * replaced: deleted and created again, keeping what the file leaves open. Everything is taken down before anything is
  * built, so that objects can swap names and addresses.
  */
-import type { CompartmentSpec } from '../model/compartment.js';
-import type { DesiredState } from '../model/desired-state.js';
-import type { EndpointSpec } from '../model/endpoint.js';
-import type { EndpointWish } from '../model/endpoint-request.js';
-import type { NetworkSpec } from '../model/network.js';
-import { RequestError } from '../model/problems.js';
-import type { CaptureRequest, CaptureView, PlanStep } from './controller.js';
+import type { CompartmentSpec } from '../../model/compartment.js';
+import type { DesiredState } from '../../model/desired-state.js';
+import type { EndpointSpec } from '../../model/endpoint.js';
+import type { EndpointWish } from '../../model/endpoint-request.js';
+import type { NetworkSpec } from '../../model/network.js';
+import { RequestError } from '../../model/problems.js';
+import type { CaptureRequest, CaptureView, PlanStep } from '../controller.js';
 import { captureDifference, compartmentDifference, endpointDifference, networkDifference } from './lab-difference.js';
 import type { ParsedLab } from './lab-parse.js';
 

@@ -9,7 +9,7 @@
  * Read first: Documentation/networking/tuntap.rst, drivers/net/tun.c.
  */
 import { close as closeFile } from 'node:fs';
-import { ACCEPTS_CHECKSUM, ACCEPTS_TSO_ECN, ACCEPTS_TSO4, ACCEPTS_TSO6, ACCEPTS_USO } from '../datapath/program.js';
+import { ACCEPTS_CHECKSUM, ACCEPTS_TSO_ECN, ACCEPTS_TSO4, ACCEPTS_TSO6, ACCEPTS_USO } from '../../datapath/program.js';
 import {
   native,
   OFFLOAD_CHECKSUM,
@@ -21,7 +21,7 @@ import {
   TAP_EXCLUSIVE,
   TAP_EXISTING,
   TAP_VNET_HEADER,
-} from '../native/index.js';
+} from '../../native/index.js';
 import { AF_INET6, parsePrefix } from './ip-prefix.js';
 import { KernelError, type Namespace, type RouteRequest, type Tap, type TapRequest } from './kernel.js';
 import { check, isErrno } from './kernel-error.js';

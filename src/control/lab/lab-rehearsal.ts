@@ -4,8 +4,8 @@
  * Endpoints whose address or interface name is given in the file go first, so that no other one is given what they ask for
  * just because it stands further up.
  */
-import type { DesiredState } from '../model/desired-state.js';
-import { type Problem, RequestError } from '../model/problems.js';
+import type { DesiredState } from '../../model/desired-state.js';
+import { type Problem, RequestError } from '../../model/problems.js';
 import type { Operation } from './lab-plan.js';
 
 type Creation = Extract<Operation, { kind: 'create-endpoint' }>;

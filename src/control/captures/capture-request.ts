@@ -1,9 +1,9 @@
 /** Reads a capture request: what it means and everything that is wrong with it. */
 import { isAbsolute } from 'node:path';
-import { MAX_SNAPLEN } from '../capture/capture-writer.js';
-import { whyBadName } from '../model/names.js';
-import { type Problem, RequestError } from '../model/problems.js';
-import type { CaptureRequest } from './controller.js';
+import { MAX_SNAPLEN } from '../../capture/capture-writer.js';
+import { whyBadName } from '../../model/names.js';
+import { type Problem, RequestError } from '../../model/problems.js';
+import type { CaptureRequest } from '../controller.js';
 
 export interface CaptureSpec {
   /** null: to be chosen. */

@@ -5,10 +5,10 @@
  * the host vNIC of a network) and stays, wherever it is attached. Both are brought together anew whenever ports or captures
  * change, which is seldom; delivering a frame is one look-up.
  */
-import type { CapturedFrame, CaptureRingReader } from '../capture/capture-ring-reader.js';
-import type { CaptureSession } from '../capture/capture-session.js';
-import { ARRIVAL, DEPARTURE, NOT_DROPPED } from '../datapath/frame-tap.js';
-import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../datapath/program.js';
+import type { CapturedFrame, CaptureRingReader } from '../../capture/capture-ring-reader.js';
+import type { CaptureSession } from '../../capture/capture-session.js';
+import { ARRIVAL, DEPARTURE, NOT_DROPPED } from '../../datapath/frame-tap.js';
+import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../datapath/program.js';
 import type { CapturePort } from './capture-service.js';
 
 type FlagsOf = (endpoint: string | null, network: string) => number;

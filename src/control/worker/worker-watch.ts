@@ -6,11 +6,11 @@
  */
 
 /** Between two looks. */
-export const LOOK_MS = 200;
+export const LOOK_MS = 150;
 /** A worker that runs turns and stood still for so many looks hangs. */
-const PATIENCE_LOOKS = 5;
+const PATIENCE_LOOKS = 4;
 /** A worker that is still loading has longer: its modules come from a disk. */
-const START_LOOKS = 75;
+const START_LOOKS = 100;
 
 export class WorkerWatch {
   private seenTurns = -1;

@@ -1,11 +1,11 @@
 /** How far an object is from what a lab file says, and whether that can be changed while it lives. Texts are for people. */
-import type { CompartmentSpec } from '../model/compartment.js';
-import { pathOfCompartment } from '../model/compartment-request.js';
-import type { EndpointSpec } from '../model/endpoint.js';
-import type { EndpointWish } from '../model/endpoint-request.js';
-import type { NetworkSpec } from '../model/network.js';
-import { readCaptureRequest } from './capture-request.js';
-import type { CaptureRequest, CaptureView } from './controller.js';
+import type { CompartmentSpec } from '../../model/compartment.js';
+import { pathOfCompartment } from '../../model/compartment-request.js';
+import type { EndpointSpec } from '../../model/endpoint.js';
+import type { EndpointWish } from '../../model/endpoint-request.js';
+import type { NetworkSpec } from '../../model/network.js';
+import { readCaptureRequest } from '../captures/capture-request.js';
+import type { CaptureRequest, CaptureView } from '../controller.js';
 
 export type NetworkDifference = { kind: 'none' } | { kind: 'change' | 'replace'; detail: string };
 

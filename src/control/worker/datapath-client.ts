@@ -10,8 +10,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { createCaptureMemory } from '../capture/capture-layout.js';
-import { Counters, createCounterMemory, TOTAL, totalAt } from '../datapath/counters.js';
+import { createCaptureMemory } from '../../capture/capture-layout.js';
+import { Counters, createCounterMemory, TOTAL, totalAt } from '../../datapath/counters.js';
 import {
   emptyProgram,
   type FromWorker,
@@ -19,22 +19,16 @@ import {
   type SharedTables,
   type ToWorker,
   type WorkerFault,
-} from '../datapath/program.js';
-import { errorName, native } from '../native/index.js';
-import { createInjectMemory } from '../ports/inject-ring.js';
-import { createMacMemory } from '../tables/mac-table.js';
+} from '../../datapath/program.js';
+import { errorName, native } from '../../native/index.js';
+import { createInjectMemory } from '../../ports/inject-ring.js';
+import { createMacMemory } from '../../tables/mac-table.js';
+import { KernelError } from '../kernel/kernel.js';
 import type { DatapathHost } from './datapath-host.js';
-import { KernelError } from './kernel.js';
+import { LOOK_MS, WorkerWatch } from './worker-watch.js';
 
 /** A worker that dies again within this time after its start is started later and later, up to a second apart. */
 const STABLE_MS = 5000;
-
-/**
- * A worker that has made no turn in so many looks hangs. Looks, not time: when the whole process was stopped or starved, this
- * thread was too.
- */
-const LOOK_MS = 150;
-const IDLE_LOOKS = 4;
 
 export interface DatapathOptions {
   /** Module of the worker (daemon/datapath-worker.js). */
@@ -78,9 +72,8 @@ class DatapathClient implements DatapathHost {
   private program: Program = emptyProgram();
   private worker: Worker | null = null;
   private readonly counters = new Counters(this.tables.counters);
-  private readonly watch: NodeJS.Timeout;
-  private turnsSeen = 0;
-  private idleLooks = 0;
+  private readonly watch = new WorkerWatch();
+  private readonly watchTimer: NodeJS.Timeout;
   private hangs = false;
   private startedAt = 0;
   private quickDeaths = 0;
@@ -94,7 +87,7 @@ class DatapathClient implements DatapathHost {
     this.options = options;
     this.wakeFd = native.createWake();
     if (this.wakeFd < 0) throw new KernelError('eventfd2', 'the datapath', errorName(this.wakeFd), 'no wake-up');
-    this.watch = setInterval(() => this.look(), LOOK_MS).unref();
+    this.watchTimer = setInterval(() => this.look(), LOOK_MS).unref();
   }
 
   start(): Promise<void> {
@@ -103,7 +96,7 @@ class DatapathClient implements DatapathHost {
       const worker = new Worker(this.options.workerUrl, { workerData: data, name: 'datapath' });
       let failure = 'it ended by itself';
       this.worker = worker;
-      this.idleLooks = 0;
+      this.watch.begin();
       this.hangs = false;
       this.startedAt = Date.now();
       worker.on('message', (message: FromWorker) => {
@@ -118,7 +111,7 @@ class DatapathClient implements DatapathHost {
       worker.on('exit', () => {
         if (this.worker !== worker) return;
         this.worker = null;
-        if (this.hangs) failure = `it made no turn for ${IDLE_LOOKS * LOOK_MS} ms`;
+        if (this.hangs) failure = 'it made no turn for too long';
         reject(new Error(`the datapath worker ended: ${failure}`));
         if (this.state === 'running' && !this.isStopping) this.restart(failure);
       });
@@ -169,7 +162,7 @@ class DatapathClient implements DatapathHost {
   async stop(): Promise<void> {
     if (this.isStopping) return;
     this.isStopping = true;
-    clearInterval(this.watch);
+    clearInterval(this.watchTimer);
     const { worker } = this;
     if (worker !== null) {
       const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
@@ -179,14 +172,11 @@ class DatapathClient implements DatapathHost {
     native.closeFd(this.wakeFd);
   }
 
-  /** One look at whether the worker turns. */
+  /** Ends a worker that hangs; its end has another one started. */
   private look(): void {
-    const turns = this.counters.values[totalAt(TOTAL.turns)]!;
-    this.idleLooks = turns === this.turnsSeen && this.state === 'running' ? this.idleLooks + 1 : 0;
-    this.turnsSeen = turns;
-    if (this.idleLooks < IDLE_LOOKS || this.hangs) return;
-    this.hangs = true;
-    void this.worker?.terminate();
+    if (this.worker === null || this.hangs) return;
+    this.hangs = this.watch.look(this.counters.values[totalAt(TOTAL.turns)]!, this.state === 'running');
+    if (this.hangs) void this.worker.terminate();
   }
 
   private request(request: Request): Promise<number> {
@@ -235,11 +225,11 @@ class DatapathClient implements DatapathHost {
   private replay(reason: string): void {
     const unanswered = [...this.pending.values()];
     this.pending.clear();
-    const done: Promise<number>[] = [];
+    // The program first: a frame of a port that no program knows would be dropped.
+    const done = [this.request({ kind: 'program', program: this.program })];
     for (const [port, { fd, portKind, headerBytes }] of this.ports) {
       done.push(this.request({ kind: 'attach', port, fd, portKind, headerBytes }));
     }
-    done.push(this.request({ kind: 'program', program: this.program }));
     Promise.all(done).then(() => {
       for (const { resolve } of unanswered) resolve(0);
       for (const listener of this.restartListeners) listener(reason);

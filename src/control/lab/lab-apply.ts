@@ -1,17 +1,17 @@
 /** Makes reality match a lab file, as one change: all of it happens or none of it. */
-import { RequestError } from '../model/problems.js';
-import { copyState } from '../model/state-file.js';
-import { createCompartment, deleteCompartment } from './compartments.js';
-import type { Context } from './context.js';
-import type { ApplyResult } from './controller.js';
-import { addEndpoint, attachEndpoint, changeEndpoint, deleteEndpoints, detachAll } from './endpoints.js';
+import { RequestError } from '../../model/problems.js';
+import { copyState } from '../../model/state-file.js';
+import { createCompartment, deleteCompartment } from '../compartments.js';
+import type { Context } from '../context.js';
+import type { ApplyResult } from '../controller.js';
+import { addEndpoint, attachEndpoint, changeEndpoint, deleteEndpoints, detachAll } from '../endpoints.js';
+import { changeNetwork, createNetwork, deleteNetwork } from '../networks.js';
+import { accepted } from '../refusals.js';
+import { LIMITS } from '../state/store.js';
+import type { Transaction } from '../transaction.js';
 import { type ParsedLab, parseLab } from './lab-parse.js';
 import { type Operation, planLab } from './lab-plan.js';
 import { rehearse } from './lab-rehearsal.js';
-import { changeNetwork, createNetwork, deleteNetwork } from './networks.js';
-import { accepted } from './refusals.js';
-import { LIMITS } from './store.js';
-import type { Transaction } from './transaction.js';
 
 /** `lab`: the parsed YAML or JSON document. */
 export async function applyLab(

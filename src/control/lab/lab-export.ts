@@ -2,11 +2,11 @@
  * The lab as a file that `apply` makes the same lab from: addresses, MACs and interface names spelled out, defaults left
  * out. Endpoints are in the order of their default routes, because the first one of a compartment wins.
  */
-import type { EndpointRecord } from '../model/desired-state.js';
-import type { NetworkSpec } from '../model/network.js';
-import { parseNetworkRequest } from '../model/network-request.js';
-import type { Context } from './context.js';
-import type { CaptureRequest, CompartmentRequest, EndpointRequest, LabFile, NetworkRequest } from './controller.js';
+import type { EndpointRecord } from '../../model/desired-state.js';
+import type { NetworkSpec } from '../../model/network.js';
+import { parseNetworkRequest } from '../../model/network-request.js';
+import type { Context } from '../context.js';
+import type { CaptureRequest, CompartmentRequest, EndpointRequest, LabFile, NetworkRequest } from '../controller.js';
 
 export function exportLab(context: Context): LabFile {
   const { networks, compartments, endpoints } = context.state;

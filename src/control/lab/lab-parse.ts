@@ -1,15 +1,15 @@
 /**
  * Reads a lab file: every object of it as if it had been asked for by itself, and every problem of all of them at once.
  */
-import type { CompartmentSpec } from '../model/compartment.js';
-import { parseCompartmentRequest } from '../model/compartment-request.js';
-import { type EndpointWish, parseEndpointRequest } from '../model/endpoint-request.js';
-import { FieldReader } from '../model/field-reader.js';
-import type { NetworkSpec } from '../model/network.js';
-import { type Parsed, parseNetworkRequest } from '../model/network-request.js';
-import { type Problem, RequestError } from '../model/problems.js';
-import { readCaptureRequest } from './capture-request.js';
-import type { CaptureRequest } from './controller.js';
+import type { CompartmentSpec } from '../../model/compartment.js';
+import { parseCompartmentRequest } from '../../model/compartment-request.js';
+import { type EndpointWish, parseEndpointRequest } from '../../model/endpoint-request.js';
+import { FieldReader } from '../../model/field-reader.js';
+import type { NetworkSpec } from '../../model/network.js';
+import { type Parsed, parseNetworkRequest } from '../../model/network-request.js';
+import { type Problem, RequestError } from '../../model/problems.js';
+import { readCaptureRequest } from '../captures/capture-request.js';
+import type { CaptureRequest } from '../controller.js';
 
 /** By name, in the order of the file. */
 export interface ParsedLab {

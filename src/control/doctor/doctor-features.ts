@@ -13,9 +13,9 @@ import {
   TAP_EXCLUSIVE,
   TAP_MULTI_QUEUE,
   TAP_VNET_HEADER,
-} from '../native/index.js';
+} from '../../native/index.js';
+import { NETNS_DIRECTORY, pathOf } from '../kernel/namespaces.js';
 import { type Finding, fail, ok, warn } from './doctor-finding.js';
-import { NETNS_DIRECTORY, pathOf } from './namespaces.js';
 
 const TUN = '/dev/net/tun';
 
