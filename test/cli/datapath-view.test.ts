@@ -42,7 +42,7 @@ describe('CLI: the datapath at a glance', () => {
     assert.equal(
       datapathText(rates, busy),
       'datapath: 75 % busy, 5.0 % looking for frames, 20 % asleep; ' +
-        '2.00 k turns/s of 13 frames, the longest at most 200 us (since the start 7.4 ms)',
+        '2.00 k turns/s of 13 frames, the longest at most 200 us (longest since the start: 7.4 ms)',
     );
     assert.equal(datapathSummary(busy), '21 % busy since the start, 13 frames per turn, longest turn 7.4 ms');
   });
@@ -51,7 +51,7 @@ describe('CLI: the datapath at a glance', () => {
     const idle = { ...before, asleepSeconds: 9 };
     assert.equal(
       datapathText(datapathRates(before, idle, 1), idle),
-      'datapath: 0 % busy, 0 % looking for frames, 100 % asleep; no frames (since the start 7.4 ms)',
+      'datapath: 0 % busy, 0 % looking for frames, 100 % asleep; no frames (longest since the start: 7.4 ms)',
     );
     const turnTimes = before.turnTimes.map(({ upTo, turns }) => ({ upTo, turns: turns + (upTo === null ? 1 : 0) }));
     const late = { ...before, turns: 1001, arrivals: 5001, busySeconds: 2, turnTimes, captureLost: 25 };
@@ -61,7 +61,7 @@ describe('CLI: the datapath at a glance', () => {
         longestTurnMicros: 180_000,
       }),
       'datapath: 100 % busy, 0 % looking for frames, 0 % asleep; 1 turns/s of 1 frames, the longest over 100 ms ' +
-        '(since the start 180 ms); captures lose 20 frames/s (use a filter or a snaplen)',
+        '(longest since the start: 180 ms); captures lose 20 frames/s (use a filter or a snaplen)',
     );
   });
 

@@ -61,7 +61,7 @@ export function datapathText(rates: DatapathRates, now: Datapath): string {
       : `${quantity(busyTurns)} turns/s of ${quantity(framesPerTurn)} frames, the longest ${limitText(rates.longestTurnMicros)}`;
   const lost = captureLost === 0 ? '' : `; captures lose ${quantity(captureLost)} frames/s (use a filter or a snaplen)`;
   const shares = `${percent(busyShare)} busy, ${percent(pollingShare)} looking for frames, ${percent(asleepShare)} asleep`;
-  return `datapath: ${shares}; ${turns} (since the start ${micros(now.longestTurnMicros)})${lost}`;
+  return `datapath: ${shares}; ${turns} (longest since the start: ${micros(now.longestTurnMicros)})${lost}`;
 }
 
 /** Since the daemon started. */
