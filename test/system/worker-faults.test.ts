@@ -132,3 +132,17 @@ for (const how of ['throw', 'exit', 'hang'] as const) {
     });
   });
 }
+
+describe('a weftd that is asked to end while its datapath worker hangs', function stoppingHung() {
+  this.timeout(60_000);
+  const lab = useLab();
+  const { daemon } = lab;
+  daemon.setOptions('--worker-fault', 'hang');
+
+  it('ends in order all the same', async () => {
+    process.kill(daemon.pid, 'SIGUSR2');
+    await sleep(50);
+    assert.equal((await daemon.terminate()).status, 0, daemon.log);
+    assert.doesNotMatch(daemon.log, /took too long/);
+  });
+});

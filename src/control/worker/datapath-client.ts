@@ -29,6 +29,8 @@ import { LOOK_MS, WorkerWatch } from './worker-watch.js';
 
 /** A worker that dies again within this time after its start is started later and later, up to a second apart. */
 const STABLE_MS = 5000;
+/** A worker that has not stopped by then is ended. */
+const STOP_PATIENCE_MS = 1000;
 
 export interface DatapathOptions {
   /** Module of the worker (daemon/datapath-worker.js). */
@@ -167,7 +169,10 @@ class DatapathClient implements DatapathHost {
     if (worker !== null) {
       const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
       this.send({ kind: 'stop', sequence: ++this.sequence });
+      // A worker that hangs does not read it.
+      const impatience = setTimeout(() => void worker.terminate(), STOP_PATIENCE_MS);
       await exited;
+      clearTimeout(impatience);
     }
     native.closeFd(this.wakeFd);
   }
