@@ -1,10 +1,10 @@
 // What captures refuse, and what happens to one whose disk is full.
 import { strict as assert } from 'node:assert';
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { CaptureRequest } from '../../src/control/controller.js';
 import { RequestError } from '../../src/model/problems.js';
 import { pattern } from '../support/frame-builders.js';
+import { useSmallDisk } from '../support/small-disk.js';
 import { linesOf, useDirectory } from './capture-frames.js';
 import { type CaptureLab, datagram, useCaptureLab } from './capture-lab.js';
 
@@ -88,26 +88,10 @@ describe('captures that cannot be', function refusals() {
   });
 
   describe('on a full disk', () => {
-    let mounted = '';
-
-    before(function mount() {
-      mounted = directory.path('small-disk');
-      mkdirSync(mounted);
-      try {
-        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512k,mode=700', 'weft-test', mounted], { stdio: 'pipe' });
-      } catch {
-        mounted = '';
-        // Needs CAP_SYS_ADMIN.
-        this.skip();
-      }
-    });
-
-    after(() => {
-      if (mounted !== '') execFileSync('umount', [mounted]);
-    });
+    const disk = useSmallDisk(() => directory.path('small-disk'), '512k');
 
     it('fails with the reason and a file that can be read, and nobody else notices', async () => {
-      const file = `${mounted}/full.pcapng`;
+      const file = `${disk()}/full.pcapng`;
       const failing = await lab.start({ name: 'failing', network: 'front', file });
       const other = await lab.start({ network: 'front' });
       const large = datagram(0, 1, 1, pattern(1000));

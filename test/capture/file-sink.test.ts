@@ -1,18 +1,10 @@
 // Files of captures: what is opened and what is not, and what a full disk leaves behind.
 import { strict as assert } from 'node:assert';
 import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, linkSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type FileSink, type FileSinkOptions, openFileSink } from '../../src/capture/file-sink.js';
 import { pattern } from '../support/frame-builders.js';
+import { useSmallDisk } from '../support/small-disk.js';
 import { useDirectory } from './capture-frames.js';
 
 describe('file sink', () => {
@@ -139,26 +131,10 @@ describe('file sink', () => {
   });
 
   describe('on a full disk', () => {
-    let mounted = '';
-
-    before(function mount() {
-      mounted = directory.path('small-disk');
-      mkdirSync(mounted);
-      try {
-        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k,mode=700', 'weft-test', mounted], { stdio: 'pipe' });
-      } catch {
-        mounted = '';
-        // Needs CAP_SYS_ADMIN.
-        this.skip();
-      }
-    });
-
-    after(() => {
-      if (mounted !== '') execFileSync('umount', [mounted]);
-    });
+    const disk = useSmallDisk(() => directory.path('small-disk'), '128k');
 
     it('keeps whole chunks, says how many frames it lost, and takes no more', async () => {
-      const path = `${mounted}/full.pcapng`;
+      const path = `${disk()}/full.pcapng`;
       const sink = await open(path);
       // Twenty chunks of 10000 bytes: thirteen fit in 32 pages.
       for (let i = 0; i < 20; i++) sink.write(pattern(10_000, i), 3);
