@@ -10,7 +10,7 @@ import { PACKAGE_ROOT } from '../support/source-tree.js';
 const UNIT = join(PACKAGE_ROOT, 'systemd', 'weftd.service');
 const SOURCES = join(PACKAGE_ROOT, 'src', 'native');
 
-/** Tenths, as systemd-analyze wants them: issue 3 demands 2.5 or better. */
+/** Tenths, as systemd-analyze wants them; systemd/README.md promises it. */
 const MOST_EXPOSURE = 25;
 
 /**
@@ -80,7 +80,13 @@ describe('systemd/weftd.service', function () {
     assert.deepEqual({ status, complaints }, { status: 0, complaints: [] });
   });
 
-  it(`is exposed ${MOST_EXPOSURE / 10} at most, as systemd counts`, () => {
+  // An older systemd-analyze (before 250) judges running services only.
+  const canJudge =
+    Number(
+      /systemd (\d+)/.exec(spawnSync('systemd-analyze', ['--version'], { encoding: 'utf8' }).stdout ?? '')?.[1] ?? 250,
+    ) >= 250;
+  it(`is exposed ${MOST_EXPOSURE / 10} at most, as systemd counts${canJudge ? '' : ' (nobody here can)'}`, () => {
+    if (!canJudge) return;
     const { status, stdout } = analyze(
       'security',
       '--offline=true',
