@@ -96,23 +96,6 @@ describe('a state file that cannot be used', function stateFile() {
     });
   }
 
-  it('of a newer version is left alone, and the daemon refuses to start', async () => {
-    const daemon = lab.addDaemon('newer');
-    await daemon.start();
-    await daemon.terminate();
-    const file = join(daemon.stateDir, 'state.json');
-    const newer = JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), weft: 2 });
-    writeFileSync(file, newer);
-    const outcome = await daemon.spawn().end(10_000);
-    assert.equal(outcome.status, 1);
-    assert.match(outcome.stderr, /^[^\n]*(newer|version)[^\n]*\n$/);
-    assert.equal(readFileSync(file, 'utf8'), newer);
-    assert.deepEqual(
-      readdirSync(daemon.stateDir).filter((name) => name.includes('corrupt')),
-      [],
-    );
-  });
-
   it('is written for root alone', async () => {
     const file = join(lab.daemon.stateDir, 'state.json');
     await lab.daemon.call('POST', '/v1/networks', { name: lab.name('secret'), type: 'private' });
