@@ -292,7 +292,7 @@ describe('API: replay', () => {
       return isStill;
     }, 'the client stops sending');
     assert.ok(produced < 8000, `${produced} of ${frames} frames were read while nobody took one`);
-    datapath.isDeaf = false;
+    datapath.hear();
     assert.equal((await running).injected, frames);
     assert.equal(injected().length, frames);
   });

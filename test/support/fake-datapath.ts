@@ -86,6 +86,12 @@ export class FakeDatapath implements DatapathHost {
     this.injectedFaults.push(how);
   }
 
+  /** No longer deaf; as the worker, which turns by itself, it takes what has come meanwhile. */
+  hear(): void {
+    this.isDeaf = false;
+    this.wake();
+  }
+
   /** As the worker does when it is woken. */
   wake(): void {
     if (this.isDeaf) return;
