@@ -12,7 +12,7 @@
  * Invariants: one producer; `head - tail` <= capacity; everything below a published head is complete records.
  */
 import type { FrameTap } from '../datapath/frame-tap.js';
-import { finishUdp } from '../wire/checksum.js';
+import { finishPartial } from '../wire/checksum.js';
 import {
   CHECKSUM_COMPLETE,
   CHECKSUM_LEFT,
@@ -235,7 +235,7 @@ export class CaptureRing implements FrameTap {
     } else {
       total = this.sum(bodyAt + start - headBytes, bodyBytes + headBytes - start, 0);
     }
-    const checksum = finishUdp(total);
+    const checksum = finishPartial(total, offset);
     this.bytes[dataAt + field] = checksum >> 8;
     this.bytes[dataAt + field + 1] = checksum & 0xff;
   }

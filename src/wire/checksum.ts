@@ -1,6 +1,9 @@
 // Internet checksum, RFC 1071. Sums are folded 16-bit ones' complement sums in host order, NOT inverted, so that they
 // can be added up; `finish` inverts.
 
+/** In a UDP header; that of TCP is 16. */
+const UDP_CHECKSUM_OFFSET = 6;
+
 /** Sum of `length` bytes at `at` plus `initial` (a folded sum); an odd last byte is padded with zero (RFC 1071 section 1). */
 export function sum(view: DataView, at: number, length: number, initial: number): number {
   let total = initial;
@@ -24,4 +27,12 @@ export function finish(total: number): number {
 /** UDP: a checksum that comes out as zero is sent as all ones, because zero means "none" (RFC 768). */
 export function finishUdp(total: number): number {
   return finish(total) || 0xffff;
+}
+
+/**
+ * For a partial checksum whose protocol only the place of its field tells: `offset` bytes into the header. It is 6 for UDP, where
+ * zero means "none"; TCP and ICMPv6 send zero as it is, and readers warn of its other form (RFC 1624).
+ */
+export function finishPartial(total: number, offset: number): number {
+  return offset === UDP_CHECKSUM_OFFSET ? finishUdp(total) : finish(total);
 }

@@ -172,6 +172,7 @@ describe('capture ring', () => {
       ],
       ['UDP over IPv6', ether({ from: WEB, to: DB, tags: [7] }, ipv6(v6, udp(4000, 53, pattern(301))))],
       ['UDP whose checksum comes out as zero', ether({ from: WEB, to: DB }, ipv4(v4, udp(1, 2, zeroSumPayload())))],
+      ['TCP whose checksum comes out as zero', ether({ from: WEB, to: DB }, ipv4(v4, tcp({}, zeroTcpPayload())))],
     ];
 
     /** Two bytes that make the sum of the datagram below all ones. */
@@ -180,6 +181,16 @@ describe('capture ring', () => {
         const payload = Uint8Array.of(value >>> 8, value & 0xff);
         const { bytes, l4At, checksumOffset } = ether({ from: WEB, to: DB }, ipv4(v4, udp(1, 2, payload)));
         if (bytes[l4At + checksumOffset] === 0xff && bytes[l4At + checksumOffset + 1] === 0xff) return payload;
+      }
+      throw new Error('no payload makes the checksum zero');
+    }
+
+    /** The same for TCP, which sends zero as zero. */
+    function zeroTcpPayload(): Uint8Array {
+      for (let value = 0; value < 65536; value++) {
+        const payload = Uint8Array.of(value >>> 8, value & 0xff);
+        const { bytes, l4At, checksumOffset } = ether({ from: WEB, to: DB }, ipv4(v4, tcp({}, payload)));
+        if (bytes[l4At + checksumOffset] === 0 && bytes[l4At + checksumOffset + 1] === 0) return payload;
       }
       throw new Error('no payload makes the checksum zero');
     }
