@@ -20,8 +20,8 @@ export interface Validator {
 }
 
 /**
- * Required, not imported: fastify requires ajv when it pleases, and when that met an import() under way, Node.js 20 once in some
- * hundred starts bound `Ajv` before the module had run; every request was then refused until the next start.
+ * Required, not imported: once in some hundred starts on a busy machine, an imported `Ajv` was unbound and every request refused
+ * until the next start. Presumably the import() met fastify, which requires ajv when it pleases; require() has no such moment.
  */
 const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv');
 
