@@ -91,9 +91,10 @@ install_tools() {
   step "installing$missing" apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing
 }
 
-# install_compiler: what scripts/build-native needs to compile the native addon.
+# install_compiler: what scripts/build-native needs to compile the native addon, and npm to build the package raw-socket.
 install_compiler() {
-  install_tools cc:gcc /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc-dev
+  install_tools cc:gcc /usr/include/stdio.h:libc6-dev /usr/include/linux/if_tun.h:linux-libc-dev \
+    c++:g++ make:make python3:python3
 }
 
 # is_recent_node COMMAND: true when it runs and is at least WEFT_NODE_MINIMUM.
