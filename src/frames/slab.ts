@@ -1,15 +1,17 @@
 /**
  * The one piece of memory that frames live in: allocated once, bound to the native addon, reused every turn.
  *
- *   0                        SCRATCH_AT               SLAB_BYTES        end of the buffer
- *   +------------------------+------------------------+-----------------+
- *   | arrivals, packed       | scratch: heads that    | columns that    |
- *   | behind 128 B headroom  | differ from the frame  | the addon fills |
- *   +------------------------+------------------------+-----------------+
+ *   0                       SCRATCH_AT           ORIGINATED_AT   ORIGINALS_AT     SLAB_BYTES      end of the buffer
+ *   +-----------------------+--------------------+---------------+----------------+-----------------+
+ *   | arrivals, packed      | scratch: heads that| frames that   | heads before   | columns that    |
+ *   | behind 128 B headroom | differ from frames | weft makes    | they are       | the addon fills |
+ *   +-----------------------+--------------------+---------------+- rewritten ----+-----------------+
  *
  * Arrivals: a receive stops at 256 frames or BURST_BYTES, whichever comes first (a small working set stays in the cache);
  * the region has room for one more super-frame, so that the last read always fits.
  * Scratch: vnet and protocol headers of segments and of re-tagged frames; payload is never copied.
+ * Originated: ARP answers, ICMP errors and the like, one slot each.
+ * Originals: the first bytes of arrivals that the router rewrites in place, for captures, which show what came in.
  * Columns: what the addon reads and writes by row lies in the same buffer, because the addon looks at each distinct buffer in
  * each call (measured: 45-90 ns each; twelve of them cost more than forwarding a frame).
  */
@@ -25,7 +27,16 @@ export const MAX_FRAME_BYTES = 65536 + 64;
 export const ARRIVAL_BYTES = BURST_BYTES + HEADROOM_BYTES + 32 + MAX_FRAME_BYTES;
 export const SCRATCH_AT = (ARRIVAL_BYTES + 63) & ~63;
 export const SCRATCH_BYTES = 128 * 1024;
-export const SLAB_BYTES = SCRATCH_AT + SCRATCH_BYTES;
+/** Frames that weft may make in one turn, and room for each: headroom and the largest ICMPv6 error (RFC 4443 section 2.4 (c)). */
+export const ORIGINATED_FRAMES = 64;
+export const ORIGINATED_SLOT_BYTES = 2048;
+export const ORIGINATED_AT = SCRATCH_AT + SCRATCH_BYTES;
+/** What is kept of an arrival that is rewritten: Ethernet, IP and transport headers, also those inside of an ICMP error. */
+export const ORIGINAL_BYTES = 256;
+export const ORIGINALS_AT = ORIGINATED_AT + ORIGINATED_FRAMES * ORIGINATED_SLOT_BYTES;
+export const SLAB_BYTES = ORIGINALS_AT + BURST_FRAMES * ORIGINAL_BYTES;
+/** Rows of the frame vector: arrivals, then originated frames. */
+export const VECTOR_ROWS = BURST_FRAMES + ORIGINATED_FRAMES;
 
 /** Int32 values that columns may take. */
 const COLUMN_INTS = 16 * 1024;

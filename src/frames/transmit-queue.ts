@@ -24,6 +24,8 @@ export class TransmitQueue {
   /** Partial checksum that the port finishes, as in FrameVector; only filled while something is captured. */
   readonly checksumStart = new Int32Array(QUEUE_ROWS);
   readonly checksumOffset = new Int32Array(QUEUE_ROWS);
+  /** 1 = the first sign of the frame on the network of `port`; only filled while something is captured. */
+  readonly isEntering = new Uint8Array(QUEUE_ROWS);
 
   constructor(slab: Slab) {
     this.port = slab.takeColumn(QUEUE_ROWS);

@@ -18,6 +18,9 @@ static const struct function FUNCTIONS[] = {
     {"enterNamespace", enter_namespace},
     {"namespaceIdentity", namespace_identity},
     {"execProgram", exec_program},
+    {"makeNamespace", make_namespace_without_name},
+    {"privateMounts", private_mounts},
+    {"bindMount", bind_mount},
     {"pidfdOpen", open_process},
     {"openTap", open_tap},
     {"probeTapOffloads", probe_tap_offloads},
@@ -29,6 +32,7 @@ static const struct function FUNCTIONS[] = {
     {"openPacket", open_packet},
     {"packetHeaderBytes", packet_header_bytes},
     {"openUdp", open_udp},
+    {"openListener", open_listener},
     {"closeFd", close_fd},
     {"disownFd", disown_fd},
     {"createWake", create_wake},
@@ -44,7 +48,10 @@ static const struct function FUNCTIONS[] = {
     {"checksum", checksum},
     {"notifySupervisor", notify_supervisor},
     {"hasReader", has_reader},
+    {"openFramePipe", open_frame_pipe},
     {"returnFreedMemory", return_freed_memory},
+    {"mapFile", map_file},
+    {"claimFile", claim_file},
 };
 #define FUNCTION_COUNT (sizeof FUNCTIONS / sizeof FUNCTIONS[0])
 
@@ -52,11 +59,11 @@ static const struct function FUNCTIONS[] = {
 static const struct constant CONSTANTS[] = {
     CONSTANT(TAP_VNET_HEADER), CONSTANT(TAP_MULTI_QUEUE),    CONSTANT(TAP_PERSIST), CONSTANT(TAP_EXCLUSIVE),
     CONSTANT(TAP_EXISTING),    CONSTANT(PACKET_VNET_HEADER), CONSTANT(PACKET_PROMISCUOUS),
-    CONSTANT(UDP_COALESCED),   CONSTANT(UDP_REUSE),          CONSTANT(PORT_TAP),    CONSTANT(PORT_PACKET),
+    CONSTANT(LISTEN_UDP),      CONSTANT(LISTEN_TCP), CONSTANT(UDP_COALESCED),   CONSTANT(UDP_REUSE),          CONSTANT(PORT_TAP),    CONSTANT(PORT_PACKET),
     CONSTANT(PORT_UDP),        CONSTANT(READY_WAKE),         CONSTANT(READY_ERROR), CONSTANT(FRAME_HEADROOM),
     CONSTANT(FRAME_ROOM),      CONSTANT(MAX_PORTS),          CONSTANT(MAX_HEADER_BYTES),
     CONSTANT(PEER_BYTES),      CONSTANT(PEER_NONE),          CONSTANT(PEER_IPV4),   CONSTANT(PEER_IPV6),
-    CONSTANT(MAX_WAIT_MICROS),
+    CONSTANT(MAX_WAIT_MICROS),   CONSTANT(MAX_MAPPED_BYTES),   CONSTANT(MAX_CLAIMED_BYTES),
 };
 
 // One per environment and function: what the trampoline needs to know, so that it looks nothing up.
@@ -116,6 +123,10 @@ int own(int fd, enum owned kind) {
   }
   atomic_store(&owned_table[fd], (uint8_t)kind);
   return fd;
+}
+
+void disown(int fd) {
+  atomic_store(&owned_table[fd], OWNED_NONE);
 }
 
 int take_owned(struct call *call, int index, enum owned kind, int *fd) {

@@ -46,6 +46,10 @@ export const UDP_COALESCED = 1;
 /** openUdp: SO_REUSEPORT. */
 export const UDP_REUSE = 2;
 
+/** openListener: kinds of sockets. */
+export const LISTEN_UDP = 0;
+export const LISTEN_TCP = 1;
+
 /** addPort: kinds of ports. */
 export const PORT_TAP = 0;
 export const PORT_PACKET = 1;
@@ -66,6 +70,10 @@ export const FRAME_ROOM = 65536 + 64;
 export const MAX_HEADER_BYTES = 64;
 /** wait never blocks longer, so that a worker can be terminated. */
 export const MAX_WAIT_MICROS = 100_000;
+
+/** mapFile, claimFile. */
+export const MAX_MAPPED_BYTES = 1 << 30;
+export const MAX_CLAIMED_BYTES = 1 << 24;
 
 /**
  * Bytes of one row of rxPeer and txPeer, in machine byte order except for the address (network order):
@@ -117,6 +125,15 @@ export interface Native {
   namespaceIdentity(fd: number, out: Float64Array): number;
   /** Replaces this process by `file` (searched in PATH) with arguments `[file, ...args]`. Returns only on failure. */
   execProgram(file: string, args: readonly string[]): number;
+  /** A new namespace with `lo` up that has no name: it ends with its last descriptor and device. Returns a descriptor. */
+  makeNamespace(): number;
+  /**
+   * From now on what this thread mounts is seen by nobody else. For a process that goes on to execProgram; the root of the
+   * thread is its own from here on.
+   */
+  privateMounts(): number;
+  /** Lets the file `from` be seen at `to` too (absolute paths of files that exist). */
+  bindMount(from: string, to: string): number;
   pidfdOpen(pid: number): number;
 
   // TAP
@@ -140,6 +157,11 @@ export interface Native {
   packetHeaderBytes(fd: number): number;
   /** A UDP socket bound to an IPv4 or IPv6 address ("fe80::1%eth0" names the link) and port (0: any). */
   openUdp(nsFd: number, address: string, port: number, flags: number): number;
+  /**
+   * A UDP or TCP socket (LISTEN_*) of namespace `nsFd` for a server of Node.js, which gets the descriptor by `disownFd`: bound
+   * to an address, a port and the interface `ifname`, not listening yet. The kernel sends its answers over that interface.
+   */
+  openListener(nsFd: number, kind: number, address: string, port: number, ifname: string): number;
   /** Closes a descriptor that came from this addon: -EBADF for others, -EBUSY while it is a port. */
   closeFd(fd: number): number;
   /**
@@ -180,10 +202,22 @@ export interface Native {
   // Pipes
   /** 1 while somebody reads the pipe or socket `fd`, 0 when nobody does any more. Never waits. */
   hasReader(fd: number): number;
+  /**
+   * A pipe that is a port (PORT_TAP, no header): returns its writing end, and puts the reading one into readers[0]. Each write is one
+   * frame of up to 4096 bytes, each read returns one. Both are non-blocking; a full pipe (some 250 frames) answers EAGAIN.
+   */
+  openFramePipe(readers: Int32Array): number;
 
   // Memory
   /** From now on large buffers of this process go back to the kernel when they are freed. */
   returnFreedMemory(): number;
+  /**
+   * The first `bytes` of a file as memory that all who map it share and that outlives them. The file (absolute path) is made or
+   * lengthened by a hole if need be; -EPERM when it is no regular file of this user with one name. Nobody may shorten it.
+   */
+  mapFile(path: string, bytes: number): ArrayBuffer | number;
+  /** Claims room for `bytes` from `offset` on, so that touching them cannot fail: -ENOSPC when there is none. */
+  claimFile(path: string, offset: number, bytes: number): number;
 }
 
 type Addon = Omit<Native, 'bindBurst'> & {

@@ -216,6 +216,36 @@ int create_namespace(struct call *call) {
   return hidden || answer == -EPERM ? in_thread(make_namespace, path, -1) : answer;
 }
 
+struct birth {
+  int fd; // of the new namespace, or -errno
+};
+
+// #syscalls: unshare openat ioctl socket close
+static void *make_nameless(void *data) {
+  struct birth *birth = data;
+  birth->fd = -EIO;
+  int answer = unshare(CLONE_NEWNET) == 0 ? loopback_up() : -errno;
+  if (answer == 0) {
+    int fd = open(OWN_NAMESPACE, O_RDONLY | O_CLOEXEC);
+    answer = fd >= 0 ? fd : -errno;
+  }
+  birth->fd = answer;
+  return NULL;
+}
+
+// A namespace that only the descriptor names: whatever ends the process, the kernel takes it back with all that is in it.
+// #syscalls: clone clone3
+int make_namespace_without_name(struct call *call) {
+  (void)call;
+  struct birth birth;
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, make_nameless, &birth);
+  if (error != 0) return -error;
+  pthread_join(thread, NULL);
+  if (birth.fd < 0) return birth.fd;
+  return own(birth.fd, OWNED_NAMESPACE);
+}
+
 // Removes what createNamespace (or `ip netns add`) made, and nothing else: a namespace mount, or the empty file without
 // permissions that is left when a creation was interrupted before its mount.
 // #syscalls: newfstatat close
@@ -228,6 +258,25 @@ int remove_namespace(struct call *call) {
   int answer = in_thread(unmake_namespace, path, mounts);
   close(mounts);
   return lstat(path, &file) == 0 ? unmake_namespace(path) : answer;
+}
+
+// From now on mounts of this thread are seen by nobody else; those of others still come in. For a process that is about to
+// become another program: execve(2) leaves only this thread.
+// #syscalls: unshare mount
+int private_mounts(struct call *call) {
+  (void)call;
+  if (unshare(CLONE_NEWNS) != 0) return -errno;
+  return mount("", "/", "none", MS_SLAVE | MS_REC, NULL) == 0 ? 0 : -errno;
+}
+
+// #syscalls: mount
+int bind_mount(struct call *call) {
+  char from[PATH_MAX], to[PATH_MAX];
+  if (!take_string(call, 0, from, sizeof from) || !take_string(call, 1, to, sizeof to) || from[0] != '/' ||
+      to[0] != '/') {
+    return -EINVAL;
+  }
+  return mount(from, to, "none", MS_BIND, NULL) == 0 ? 0 : -errno;
 }
 
 // #syscalls: setns

@@ -148,6 +148,38 @@ int open_udp(struct call *call) {
   return answer;
 }
 
+static int prepare_listener(int fd, int kind, const union any_address *address, const char *device) {
+  bool v6 = address->base.sa_family == AF_INET6;
+  int answer = v6 ? enable(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) : 0;
+  // Bound to the device, networks with the same addresses do not meet: what comes in elsewhere is not for this socket, and
+  // what it sends leaves there.
+  if (answer == 0 && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) != 0) answer = -errno;
+  // Connections of an earlier listener linger.
+  if (answer == 0 && kind == LISTEN_TCP) answer = enable(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (answer < 0) return answer;
+  if (kind == LISTEN_UDP) enlarge_buffers(fd); // what a server does not take at once waits for it
+  return bind(fd, &address->base, v6 ? sizeof address->v6 : sizeof address->v4) == 0 ? 0 : -errno;
+}
+
+// #syscalls: socket setsockopt bind close setns openat
+int open_listener(struct call *call) {
+  int ns_fd, kind, port;
+  char text[INET6_ADDRSTRLEN + IFNAMSIZ], device[IFNAMSIZ], *scope;
+  union any_address address;
+  if (!take_int(call, 0, NO_NAMESPACE, INT32_MAX, &ns_fd) || !take_int(call, 1, LISTEN_UDP, LISTEN_TCP, &kind) ||
+      !take_string(call, 2, text, sizeof text) || !take_int(call, 3, 0, 65535, &port) ||
+      !take_string(call, 4, device, sizeof device) || device[0] == '\0' ||
+      !parse_address(text, port, &address, &scope) || scope != NULL) {
+    return -EINVAL;
+  }
+  int fd = socket_in(ns_fd, address.base.sa_family, kind == LISTEN_UDP ? SOCK_DGRAM : SOCK_STREAM);
+  if (fd < 0) return fd;
+  int answer = prepare_listener(fd, kind, &address, device);
+  if (answer == 0) return own(fd, OWNED_LISTENER);
+  close(fd);
+  return answer;
+}
+
 static void store_peer(struct peer *row, const union any_address *from, int segment_bytes) {
   *row = (struct peer){.segment_bytes = (uint16_t)segment_bytes};
   if (from->base.sa_family == AF_INET) {

@@ -36,3 +36,23 @@ export function finishUdp(total: number): number {
 export function finishPartial(total: number, offset: number): number {
   return offset === UDP_CHECKSUM_OFFSET ? finishUdp(total) : finish(total);
 }
+
+/** A complete checksum after a 16-bit word under it changed from `before` to `after` (RFC 1624 equation 3). */
+export function update16(checksum: number, before: number, after: number): number {
+  return finish(fold((~checksum & 0xffff) + (~before & 0xffff) + after));
+}
+
+/** As `update16` for a word of 32 bits, signed or not. */
+export function update32(checksum: number, before: number, after: number): number {
+  const total = (~checksum & 0xffff) + (~before >>> 16) + (~before & 0xffff) + (after >>> 16) + (after & 0xffff);
+  return finish(fold(total));
+}
+
+/**
+ * Sum of the pseudo-header of the packet at `l3At` (RFC 9293 section 3.1, RFC 8200 section 8.1) for `bytes` of `protocol`. The
+ * addresses are read from the packet.
+ */
+export function pseudoSum(view: DataView, l3At: number, family: number, protocol: number, bytes: number): number {
+  const addresses = family === 4 ? sum(view, l3At + 12, 8, 0) : sum(view, l3At + 8, 32, 0);
+  return fold(addresses + protocol + bytes);
+}

@@ -5,6 +5,7 @@
  * @coldPath text for people
  */
 import { formatIpv4, formatIpv6 } from './addresses.js';
+import { describeDhcp } from './describe-dhcp.js';
 import { describeIcmp, describeIcmpv6 } from './describe-icmp.js';
 import * as tcp from './tcp.js';
 
@@ -118,7 +119,7 @@ function describeTransport(
       const name = protocol === TCP ? 'tcp' : 'udp';
       if (at + 8 > end) return `${line}[|${name}], length ${length}`;
       const ports = `${prefix} ${source}.${view.getUint16(at)} > ${destination}.${view.getUint16(at + 2)}: `;
-      return ports + (protocol === TCP ? describeTcp(view, at, end, length) : describeUdp(view, at, length));
+      return ports + (protocol === TCP ? describeTcp(view, at, end, length) : describeUdp(view, at, end, length));
     }
     case ICMP:
       return line + describeIcmp(view, at, end, length);
@@ -150,11 +151,13 @@ function describeTcp(view: DataView, at: number, end: number, length: number): s
 }
 
 /** A length of zero is that of a packet too long to say it (RFC 2675 section 4). */
-function describeUdp(view: DataView, at: number, length: number): string {
+function describeUdp(view: DataView, at: number, end: number, length: number): string {
   const HEADER_BYTES = 8;
   const claimed = view.getUint16(at + 4);
-  if (claimed === 0) return `UDP, length ${length - HEADER_BYTES}`;
-  return claimed < HEADER_BYTES ? `UDP bad length ${claimed}` : `UDP, length ${claimed - HEADER_BYTES}`;
+  if (claimed > 0 && claimed < HEADER_BYTES) return `UDP bad length ${claimed}`;
+  const payloadEnd = Math.min(end, at + (claimed || length));
+  const dhcp = describeDhcp(view, view.getUint16(at), view.getUint16(at + 2), at + HEADER_BYTES, payloadEnd);
+  return `${dhcp ?? 'UDP'}, length ${(claimed || length) - HEADER_BYTES}`;
 }
 
 function describeTcpFlags(bits: number): string {

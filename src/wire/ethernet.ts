@@ -39,6 +39,33 @@ export function etherType(view: DataView, at: number): number {
   return view.getUint16(at + 12);
 }
 
+export function writeAddresses(
+  view: DataView,
+  at: number,
+  destinationHigh: number,
+  destinationLow: number,
+  sourceHigh: number,
+  sourceLow: number,
+): void {
+  view.setUint16(at, destinationHigh);
+  view.setInt32(at + 2, destinationLow);
+  view.setUint16(at + 6, sourceHigh);
+  view.setInt32(at + 8, sourceLow);
+}
+
+export function write(
+  view: DataView,
+  at: number,
+  destinationHigh: number,
+  destinationLow: number,
+  sourceHigh: number,
+  sourceLow: number,
+  etherType: number,
+): void {
+  writeAddresses(view, at, destinationHigh, destinationLow, sourceHigh, sourceLow);
+  view.setUint16(at + 12, etherType);
+}
+
 /** Group bit of the first octet: multicast and broadcast (IEEE 802-2014 clause 8.2). */
 export function isGroup(high: number): boolean {
   return (high & 0x0100) !== 0;

@@ -1,4 +1,4 @@
-// TCP header, RFC 9293 section 3.1: the fields that segmentation touches.
+// TCP header, RFC 9293 section 3.1: the fields that segmentation and the NAT touch.
 //   0          2          4          8          12    13      14        16         18
 //  +----------+----------+----------+----------+-----+-------+---------+----------+----------+
 //  | src port | dst port | sequence |   ack    |off  | flags | window  | checksum |  urgent  |
@@ -8,7 +8,10 @@ export const HEADER_BYTES = 20;
 export const CHECKSUM_OFFSET = 16;
 
 export const FLAG_FIN = 0x01;
+export const FLAG_SYN = 0x02;
+export const FLAG_RST = 0x04;
 export const FLAG_PUSH = 0x08;
+export const FLAG_ACK = 0x10;
 /** Congestion window reduced, RFC 3168 section 6.1. */
 export const FLAG_CWR = 0x80;
 

@@ -147,8 +147,10 @@ for (let call = 0; call < Number(calls); call++) {
   }
   const answer = table[name]!(...args);
   if (typeof answer === 'number') answers += 1;
-  else if (name !== 'tapName') throw new Error(`${name} answered ${String(answer)}`);
+  else if (name !== 'tapName' && name !== 'mapFile') throw new Error(`${name} answered ${String(answer)}`);
   if (Number(answer) >= 0) successes += 1;
+  // Whatever the arguments, it makes one: a thousand of them would take all descriptors.
+  if (name === 'makeNamespace' && Number(answer) >= 0) native.closeFd(Number(answer));
 }
 await scribbler.terminate();
 process.stdout.write(`survived ${answers} ${successes}\n`);

@@ -1,12 +1,64 @@
-// Whether somebody reads a pipe, found out without writing to it.
+// Whether somebody reads a pipe, found out without writing to it; pipes that are ports.
 import { strict as assert } from 'node:assert';
 import { spawnSync } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { errorName, native } from '../../src/native/index.js';
+import { errorName, native, PORT_TAP } from '../../src/native/index.js';
 
 const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants;
+
+describe('native: openFramePipe', () => {
+  let writer: number;
+  let reader: number;
+  beforeEach(() => {
+    const readers = new Int32Array(1);
+    writer = native.openFramePipe(readers);
+    reader = readers[0]!;
+    assert.ok(writer >= 0 && reader >= 0);
+  });
+  afterEach(() => {
+    native.closeFd(writer);
+    native.closeFd(reader);
+  });
+
+  it('gives frame by frame what was written, whatever their sizes', () => {
+    const sizes = [1514, 60, 4096, 60];
+    for (const size of sizes) writeSync(writer, Buffer.alloc(size));
+    const room = Buffer.alloc(65_536);
+    assert.deepEqual(
+      sizes.map(() => readSync(reader, room)),
+      sizes,
+    );
+  });
+
+  it('refuses frames when it is full, and never waits', () => {
+    let frames = 0;
+    assert.throws(
+      () => {
+        for (; frames < 10_000; frames++) writeSync(writer, Buffer.alloc(60));
+      },
+      { code: 'EAGAIN' },
+    );
+    assert.ok(frames >= 16, `${frames} frames`);
+    readSync(reader, Buffer.alloc(100));
+    assert.equal(writeSync(writer, Buffer.alloc(60)), 60);
+  });
+
+  it('is a port that can be written to', () => {
+    const wake = native.createWake();
+    assert.equal(native.setWake(wake), 0);
+    assert.equal(native.addPort(77, writer, PORT_TAP, 0), 0);
+    assert.equal(errorName(native.closeFd(writer)), 'EBUSY', 'not while it is a port');
+    assert.equal(native.removePort(77), 0);
+  });
+
+  it('needs a place for the reading end', () => {
+    for (const place of [new Int32Array(0), new Float64Array(1), [], null]) {
+      assert.equal(errorName(native.openFramePipe(place as Int32Array)), 'EINVAL');
+    }
+  });
+});
 
 describe('native: hasReader', () => {
   let directory: string;
