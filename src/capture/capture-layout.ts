@@ -27,7 +27,7 @@ export const LOST_TOTAL_AT = 192;
 const CONTROL_BYTES = 256;
 
 /** Columns of the lost counters of one port: one per direction. */
-export const LOST_COLUMNS = 2;
+export const LOST_COLUMNS = 3;
 export const LOST_AT = CONTROL_BYTES;
 export const LOST_COUNT = MAX_PORTS * LOST_COLUMNS;
 export const DATA_AT = LOST_AT + LOST_COUNT * 8;

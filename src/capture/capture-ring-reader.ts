@@ -41,6 +41,15 @@ export interface CapturedFrame {
   isChecksumComplete: boolean;
 }
 
+/** Atomics.waitAsync, ES2024: in Node since 16, but not yet among the types of ES2023. */
+const { waitAsync } = Atomics as unknown as {
+  waitAsync(
+    words: Int32Array,
+    index: number,
+    value: number,
+  ): { async: true; value: Promise<string> } | { async: false };
+};
+
 /** Units after which memory is given back to the producer in the middle of a read. */
 const RELEASE_UNITS = (64 << 10) / UNIT_BYTES;
 
@@ -103,6 +112,20 @@ export class CaptureRingReader {
   /** Forgets everything published so far: what was left over from captures that have ended. */
   discard(): void {
     Atomics.store(this.control, TAIL_WORD, Atomics.load(this.control, HEAD_WORD));
+  }
+
+  /**
+   * Resolves when something is published that was not read, at the latest when somebody notifies (`stopWaiting`). Only of a ring
+   * whose producer notifies (punt-ring.ts). A wait does not keep the process alive.
+   */
+  async waitForMore(): Promise<void> {
+    const wait = waitAsync(this.control, HEAD_WORD, Atomics.load(this.control, TAIL_WORD));
+    if (wait.async) await wait.value;
+  }
+
+  /** Ends a wait. */
+  stopWaiting(): void {
+    Atomics.notify(this.control, HEAD_WORD);
   }
 
   /** Bytes published and not yet read. */

@@ -50,7 +50,7 @@ const MAX_SUMMED_BYTES = 9018;
 export type SlabSum = (at: number, length: number, initial: number) => number;
 
 export class CaptureRing implements FrameTap {
-  private readonly control: Int32Array;
+  protected readonly control: Int32Array;
   private readonly lostFrames: Float64Array;
   private readonly lostTotal: Float64Array;
   private readonly words: Int32Array;

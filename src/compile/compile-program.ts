@@ -15,47 +15,20 @@ import {
 import type { EndpointSpec } from '../model/endpoint.js';
 import type { NetworkSpec } from '../model/network.js';
 import { parseMac } from '../wire/addresses.js';
+import type { CompiledNetwork, CompiledPort, CompileInput } from './compile-input.js';
+import { compileRouter, routerFlags } from './compile-router.js';
 import { TrunkSets } from './trunk-sets.js';
+import type { UplinkSegment } from './uplink-segment.js';
 
-export interface CompiledNetwork {
-  /** Row of the network columns. */
-  index: number;
-  spec: NetworkSpec;
-}
-
-export interface CompiledPort {
-  /** Row of the port columns. */
-  index: number;
-  /** Another number for every attachment, however often its row is reused. */
-  serial: number;
-  /** Name. */
-  network: string;
-  /** null for the host vNIC of the network. */
-  endpoint: EndpointSpec | null;
-  headerBytes: number;
-  /** ACCEPTS_* bits. */
-  accepts: number;
-}
-
-export interface CompileInput {
-  version: number;
-  networks: Iterable<CompiledNetwork>;
-  /** Each on a row of its own; their networks are all in `networks`. */
-  ports: Iterable<CompiledPort>;
-  capture: {
-    /** Bytes of each frame; 0 = nothing is captured. */
-    snaplen: number;
-    /** CAPTURE_* bits of a port; endpoint null is the host vNIC. */
-    flagsOf(endpoint: string | null, network: string): number;
-  };
-}
+/** Stations on an uplink segment that are learned; nothing is switched there, so few matter. */
+const UPLINK_MAC_LIMIT = 1024;
 
 export function compileProgram(input: CompileInput): Program {
   const networks = [...input.networks];
   const ports = [...input.ports].sort((a, b) => a.index - b.index);
-  const networkCount = networks.reduce((count, network) => Math.max(count, network.index + 1), 0);
+  const networkCount = networks.reduce((count, each) => Math.max(count, each.index + 1, each.uplinkIndex + 1), 0);
   const portCount = ports.length === 0 ? 0 : ports[ports.length - 1]!.index + 1;
-  const rowOf = new Map(networks.map((network) => [network.spec.name, network.index]));
+  const rowOf = rowsOfPorts(networks, ports);
   const trunks = new TrunkSets();
   const program: Program = {
     version: input.version,
@@ -74,15 +47,30 @@ export function compileProgram(input: CompileInput): Program {
     ...memberColumns(ports, rowOf, networkCount),
     trunkSets: new Int32Array(0),
     staticMacs: staticMacs(ports, rowOf),
+    ...compileRouter(networks, ports, networkCount),
     captureSnaplen: input.capture.snaplen,
   };
   for (const port of ports) {
-    fillPort(program, port, rowOf.get(port.network)!, trunks);
+    fillPort(program, port, rowOf.get(port)!, trunks);
     if (input.capture.snaplen === 0) continue;
     program.portCapture[port.index] = input.capture.flagsOf(port.endpoint?.name ?? null, port.network);
   }
   program.trunkSets = trunks.toArray();
   return program;
+}
+
+/** The row of the network columns that each port is on. */
+function rowsOfPorts(
+  networks: readonly CompiledNetwork[],
+  ports: readonly CompiledPort[],
+): ReadonlyMap<CompiledPort, number> {
+  const byName = new Map(networks.map((network) => [network.spec.name, network]));
+  return new Map(
+    ports.map((port) => {
+      const { index, uplinkIndex } = byName.get(port.network)!;
+      return [port, port.role === 'uplink' ? uplinkIndex : index];
+    }),
+  );
 }
 
 function fillPort(program: Program, port: CompiledPort, network: number, trunks: TrunkSets): void {
@@ -128,10 +116,13 @@ function networkColumns(networks: readonly CompiledNetwork[], count: number): Ne
     networkStormMulticast: new Int32Array(count),
     networkStormUnknown: new Int32Array(count),
   };
-  for (const { index, spec } of networks) {
+  for (const network of networks) {
+    const { index, uplinkIndex, segment, spec } = network;
+    if (uplinkIndex >= 0) fillUplink(columns, uplinkIndex, spec, segment);
     columns.networkMtu[index] = spec.mtu;
     columns.networkAgeingMs[index] = spec.ageingSeconds * 1000;
-    columns.networkFlags[index] = spec.controlFrames === 'filter' ? NETWORK_FILTER_CONTROL : 0;
+    columns.networkFlags[index] =
+      (spec.controlFrames === 'filter' ? NETWORK_FILTER_CONTROL : 0) | routerFlags(network, networks);
     columns.networkMacLimit[index] = spec.macLimit;
     columns.networkStormBroadcast[index] = spec.storm.broadcast;
     columns.networkStormMulticast[index] = spec.storm.multicast;
@@ -140,35 +131,44 @@ function networkColumns(networks: readonly CompiledNetwork[], count: number): Ne
   return columns;
 }
 
+/** The segment towards the outside has the sizes of its network and no other settings of it. */
+function fillUplink(columns: NetworkColumns, row: number, spec: NetworkSpec, segment: UplinkSegment | null): void {
+  columns.networkMtu[row] = segment?.mtu ?? spec.mtu;
+  columns.networkAgeingMs[row] = spec.ageingSeconds * 1000;
+  columns.networkMacLimit[row] = UPLINK_MAC_LIMIT;
+}
+
 /** `ports` in order of their rows, so the members of every network are too. */
 function memberColumns(
   ports: readonly CompiledPort[],
-  rowOf: ReadonlyMap<string, number>,
+  rowOf: ReadonlyMap<CompiledPort, number>,
   networkCount: number,
 ): Pick<Program, 'memberFirst' | 'memberCount' | 'members'> {
   const memberFirst = new Int32Array(networkCount);
   const memberCount = new Int32Array(networkCount);
-  const members = new Int32Array(ports.length);
-  for (const port of ports) memberCount[rowOf.get(port.network)!]!++;
+  // What floods a network is not for the services of its gateway: they get what the router hands them.
+  const stations = ports.filter(({ role }) => role !== 'service');
+  const members = new Int32Array(stations.length);
+  for (const port of stations) memberCount[rowOf.get(port)!]!++;
   for (let network = 1; network < networkCount; network++) {
     memberFirst[network] = memberFirst[network - 1]! + memberCount[network - 1]!;
   }
   const next = memberFirst.slice();
-  for (const port of ports) {
-    const network = rowOf.get(port.network)!;
+  for (const port of stations) {
+    const network = rowOf.get(port)!;
     members[next[network]!] = port.index;
     next[network]!++;
   }
   return { memberFirst, memberCount, members };
 }
 
-function staticMacs(ports: readonly CompiledPort[], rowOf: ReadonlyMap<string, number>): Int32Array {
+function staticMacs(ports: readonly CompiledPort[], rowOf: ReadonlyMap<CompiledPort, number>): Int32Array {
   const rows: number[] = [];
   for (const port of ports) {
     for (const text of port.endpoint?.staticMacs ?? []) {
       const mac = parseMac(text);
       if (mac === null) continue;
-      rows.push(rowOf.get(port.network)!, vlanOfUntagged(port.endpoint), mac.high, mac.low, port.index);
+      rows.push(rowOf.get(port)!, vlanOfUntagged(port.endpoint), mac.high, mac.low, port.index);
     }
   }
   const table = new Int32Array(rows.length);

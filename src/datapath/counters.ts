@@ -41,6 +41,14 @@ export const TOTAL = {
   longestTurnMicros: 20,
   /** Longest time that frames waited while the worker did what the control thread asked for. */
   longestPauseMicros: 21,
+  /** Flows and mappings of the NAT (nat.ts): how many there are, and what became of those that are not any more. */
+  flows: 22,
+  flowMappings: 23,
+  flowsOpened: 24,
+  flowsExpired: 25,
+  flowsDeleted: 26,
+  /** Frames of weft's own making that were dropped: part of `dropped`, but of no port. */
+  ownDropped: 27,
 } as const;
 
 /** Columns of one port. rx: from the port into the network; tx: from the network to the port. */

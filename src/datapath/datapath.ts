@@ -2,10 +2,11 @@
  * The datapath: everything that happens to frames, one turn at a time. Read `turn` first: it is the list of what happens.
  *
  *   wait       until a port has frames or the control thread rings
- *   receive    injected frames and ready ports fill the burst, each its fair part
+ *   receive    injected frames, frames that waited, and ready ports fill the burst, each its fair part
  *   parse      bytes -> columns                                     stages/parse.ts
  *   ingress    what a port may send (VLAN, MTU, control frames)     stages/ingress.ts
  *   switch     learn, look up, storm control                        stages/switch.ts
+ *   router     what is for the gateways of networks: its own stages   router.ts
  *   transmit   departures, each in the form its port takes          stages/transmit.ts
  *   account    settle fates, count, show captured frames, age the MAC table; how long it took: turn-meter.ts
  *
@@ -17,15 +18,28 @@
  *
  * Invariant after each turn: arrivals + originated = forwarded + consumed + dropped (counters.ts).
  */
-import { FORWARDED, type FrameVector } from '../frames/frame-vector.js';
-import { BURST_BYTES, BURST_FRAMES, HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../frames/slab.js';
+import { CONSUMED, DROPPED, FORWARDED, type FrameVector, isReturned } from '../frames/frame-vector.js';
+import {
+  BURST_BYTES,
+  BURST_FRAMES,
+  HEADROOM_BYTES,
+  MAX_FRAME_BYTES,
+  ORIGINAL_BYTES,
+  type Slab,
+} from '../frames/slab.js';
 import type { TransmitQueue } from '../frames/transmit-queue.js';
-import { type FrameInjector, type PortIo, READY_ERROR, READY_WAKE } from '../ports/port.js';
+import { type FrameInjector, type FrameOutlet, type PortIo, READY_ERROR, READY_WAKE } from '../ports/port.js';
 import type { MacTable } from '../tables/mac-table.js';
 import { StormTable } from '../tables/storm-table.js';
 import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from './counters.js';
+import { DROP } from './drop-reasons.js';
 import { ARRIVAL, type FrameTap, NOT_DROPPED } from './frame-tap.js';
+import type { Nat } from './nat.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DROPS, emptyProgram, MAX_PORTS, type Program, STATIC_MAC_INTS } from './program.js';
+import type { Punts } from './punts.js';
+import { Router } from './router.js';
+import { RouterState } from './router-state.js';
+import type { StageObserver } from './stage-observer.js';
 import { applyIngress } from './stages/ingress.js';
 import { parse } from './stages/parse.js';
 import { switchFrames } from './stages/switch.js';
@@ -38,6 +52,9 @@ const MIN_QUOTA_BYTES = 64 * 1024;
 /** Injected frames come first; this leaves three quarters of a burst to the ports, however many wait. */
 const INJECTED_BURST_SHIFT = 2;
 const INJECTED_BYTES = BURST_BYTES >> INJECTED_BURST_SHIFT;
+/** The same for frames that waited: as many again. */
+const RETURNED_FRAMES = BURST_FRAMES >> INJECTED_BURST_SHIFT;
+const RETURNED_BYTES = BURST_BYTES >> INJECTED_BURST_SHIFT;
 /** Room that one more read needs behind the bytes of the burst. */
 const READ_ROOM_BYTES = HEADROOM_BYTES + 32 + MAX_FRAME_BYTES;
 /**
@@ -46,6 +63,9 @@ const READ_ROOM_BYTES = HEADROOM_BYTES + 32 + MAX_FRAME_BYTES;
  */
 const SWEEP_STEPS_PER_MS = 3;
 const MAX_SWEEP_STEPS = 1024;
+
+/** Flows ended per turn: about 50 us when the table is large. */
+const FLOWS_ENDED_PER_TURN = 64;
 
 /**
  * A turn that made more departures than this halves the burst of the next one: 256 broadcasts to 500 ports would keep the
@@ -59,9 +79,14 @@ export interface DatapathParts {
   queue: TransmitQueue;
   io: PortIo;
   injector: FrameInjector;
+  outlet: FrameOutlet;
+  punts: Punts;
   macs: MacTable;
+  nat: Nat;
   counters: Counters;
   tap: FrameTap;
+  /** Any integer, not known to senders. */
+  seed: number;
   /** Milliseconds since any moment, with fractions. Tables keep it as int32, which wraps. */
   nowMs: () => number;
   /** Milliseconds since 1970 with fractions, for the time stamps of captures. */
@@ -75,11 +100,17 @@ export class Datapath {
   /** Ports that failed since the owner last looked: pairs of port and errno. */
   readonly faults: number[] = [];
   readonly meter: TurnMeter;
+  /** Told after each stage; only tracing has one. */
+  observer: StageObserver | null = null;
   private readonly slab: Slab;
   private readonly frames: FrameVector;
   private readonly io: PortIo;
   private readonly injector: FrameInjector;
+  private readonly outlet: FrameOutlet;
+  private readonly punts: Punts;
+  private readonly router: Router;
   private readonly macs: MacTable;
+  private readonly nat: Nat;
   private readonly storms = new StormTable(MAX_PORTS);
   private readonly counters: Counters;
   private readonly tap: FrameTap;
@@ -97,38 +128,62 @@ export class Datapath {
     this.frames = parts.frames;
     this.io = parts.io;
     this.injector = parts.injector;
+    this.outlet = parts.outlet;
+    this.punts = parts.punts;
     this.macs = parts.macs;
+    this.nat = parts.nat;
     this.counters = parts.counters;
     this.meter = new TurnMeter(parts.counters);
     this.tap = parts.tap;
     this.nowMs = parts.nowMs;
     this.wallMs = parts.wallMs;
+    const { frames, slab, io, macs, punts, nat, seed } = parts;
+    this.router = new Router(new RouterState(frames, slab, io, macs, punts, nat, seed));
     this.transmitter = new Transmitter(parts.frames, parts.queue, parts.slab, parts.io, parts.counters, parts.tap);
   }
 
-  /** One turn. Sleeps up to `timeoutMicros` when nothing is ready. Returns the number of frames that came in. */
+  /** One turn. Sleeps up to `timeoutMicros` when nothing is ready. Returns the number of frames that came in or were made. */
   turn(timeoutMicros: number): number {
     const { frames, program, slab } = this;
     let maySleep = false;
     if (this.readyCursor >= this.readyCount) {
-      this.readyCount = this.io.wait(timeoutMicros);
+      // Flows that are over are waiting to be ended, or frames to be taken up again: only look.
+      const sleepMicros = this.nat.isBehind || this.router.hasWork ? 0 : timeoutMicros;
+      this.readyCount = this.io.wait(sleepMicros);
       this.readyCursor = 0;
-      maySleep = timeoutMicros > 0;
+      maySleep = sleepMicros > 0;
     }
     const startMs = this.nowMs();
     const now = startMs | 0;
     this.meter.begin(startMs, maySleep, this.readyCount);
     this.receive();
+    frames.routing = 0;
     if (frames.count > 0) {
-      if (program.captureSnaplen > 0) this.stampTap();
       parse(frames, slab.view, program);
+      this.observer?.after('parse');
       applyIngress(frames, slab.view, program);
+      this.observer?.after('ingress');
       switchFrames(frames, program, this.macs, this.storms, now);
-      this.adaptBurst(this.transmitter.transmit(program));
+      this.observer?.after('switch');
     }
+    this.router.run(program, now, this.observer);
+    const rows = frames.count + frames.originated;
+    if (rows > 0) {
+      this.transmitter.settleFloods(program);
+      const isCapturing = program.captureSnaplen > 0;
+      if (isCapturing) this.captureArrivals();
+      this.adaptBurst(this.transmitter.transmit(program));
+      if (isCapturing) this.tap.commit();
+    }
+    this.punts.commit();
     this.account(now);
-    if (frames.count > 0) this.meter.end(this.nowMs(), frames.count);
-    return frames.count;
+    if (rows > 0) this.meter.end(this.nowMs(), rows);
+    return rows;
+  }
+
+  /** Whether the next turn has something to do whatever its ports have. */
+  get hasWork(): boolean {
+    return this.router.hasWork;
   }
 
   /** Runs `next` from the next turn on. What was learned on ports that are gone or serve another endpoint is forgotten. */
@@ -142,6 +197,7 @@ export class Datapath {
       if (same) continue;
       this.macs.removePort(port);
       this.storms.resetPort(port);
+      this.punts.resetPort(port);
     }
     if (before.staticMacs.length > 0) this.macs.removeStatic();
     const now = this.nowMs() | 0;
@@ -149,6 +205,7 @@ export class Datapath {
     for (let at = 0; at < rows.length; at += STATIC_MAC_INTS) {
       this.macs.insertStatic(rows[at]!, rows[at + 1]!, rows[at + 2]!, rows[at + 3]!, rows[at + 4]!, now);
     }
+    this.router.adopt(next, now);
     this.program = next;
   }
 
@@ -163,7 +220,7 @@ export class Datapath {
   /** Fills the burst with injected frames and from the ports that are ready, each with its part. */
   private receive(): void {
     const { io, frames } = this;
-    let rows = this.takeInjected();
+    let rows = this.takeReturned(this.takeInjected());
     let at = rows === 0 ? 0 : frames.start[rows - 1]! + frames.length[rows - 1]!;
     const waiting = Math.max(1, this.readyCount - this.readyCursor);
     const quotaFrames = Math.max(MIN_QUOTA_FRAMES, (this.burstFrames / waiting) | 0);
@@ -189,6 +246,9 @@ export class Datapath {
       }
     }
     frames.count = rows;
+    frames.originated = 0;
+    const { portCount, portSerial, portNetwork } = this.program;
+    this.outlet.take(portCount, portSerial, portNetwork);
   }
 
   /** Frames from inside weft count as arrivals of the port that they name. A worker without a program leaves them waiting. */
@@ -207,6 +267,26 @@ export class Datapath {
       values[portAt(port, PORT.rxBytes)]! += frames.length[row]!;
     }
     return rows;
+  }
+
+  /** Frames that were held go behind the injected ones. They were counted at their port when they arrived. */
+  private takeReturned(rows: number): number {
+    const { frames, program, router } = this;
+    frames.returned = 0;
+    if (!router.hasWork || program.version === 0) return rows;
+    const at = rows === 0 ? 0 : frames.start[rows - 1]! + frames.length[rows - 1]!;
+    const returned = router.takeReady(program, rows, at, RETURNED_FRAMES, RETURNED_BYTES);
+    frames.returned = returned;
+    frames.injected = rows + returned;
+    const { lost } = router;
+    if (lost > 0) {
+      const { values } = this.counters;
+      values[totalAt(TOTAL.originated)]! += lost;
+      values[totalAt(TOTAL.dropped)]! += lost;
+      values[totalAt(TOTAL.ownDropped)]! += lost;
+      values[dropAt(DROP.unknownPort)]! += lost;
+    }
+    return rows + returned;
   }
 
   /** @coldPath a port fails once, and is then taken out of service */
@@ -233,30 +313,53 @@ export class Datapath {
 
   /** Settles the fate of every frame of this turn. */
   private account(now: number): void {
-    const { count, verdict, reason, ingressPort } = this.frames;
+    const { count, originated, returned, verdict, reason, ingressPort } = this.frames;
     const { values } = this.counters;
+    const rows = count + originated;
     let forwarded = 0;
-    for (let i = 0; i < count; i++) {
+    let consumed = 0;
+    for (let i = 0; i < rows; i++) {
       if (verdict[i] === FORWARDED) {
         forwarded++;
         continue;
       }
+      if (verdict[i] === CONSUMED) {
+        consumed++;
+        continue;
+      }
       const port = ingressPort[i]!;
+      values[dropAt(reason[i]!)]!++;
+      if (port < 0) {
+        values[totalAt(TOTAL.ownDropped)]!++;
+        continue;
+      }
       values[portAt(port, PORT.rxDropped)]!++;
       values[portDropAt(port, reason[i]!)]!++;
-      values[dropAt(reason[i]!)]!++;
     }
     values[totalAt(TOTAL.turns)]!++;
-    values[totalAt(TOTAL.arrivals)]! += count;
+    values[totalAt(TOTAL.arrivals)]! += count - returned;
+    values[totalAt(TOTAL.originated)]! += originated + returned;
     values[totalAt(TOTAL.forwarded)]! += forwarded;
-    values[totalAt(TOTAL.dropped)]! += count - forwarded;
-    if (count === 0) values[totalAt(TOTAL.idleTurns)]!++;
+    values[totalAt(TOTAL.consumed)]! += consumed;
+    values[totalAt(TOTAL.dropped)]! += rows - forwarded - consumed;
+    if (rows === 0) values[totalAt(TOTAL.idleTurns)]!++;
     this.sweep(now);
+    this.nat.sweep(now, FLOWS_ENDED_PER_TURN);
+    this.countFlows();
     values[totalAt(TOTAL.macs)] = this.macs.count;
     values[totalAt(TOTAL.macMoves)] = this.macs.moves;
     values[totalAt(TOTAL.macEvictions)] = this.macs.evictions;
     values[totalAt(TOTAL.nowMs)] = now;
-    if (this.program.captureSnaplen > 0 && count > 0) this.capture();
+  }
+
+  private countFlows(): void {
+    const { nat } = this;
+    const { values } = this.counters;
+    values[totalAt(TOTAL.flows)] = nat.flows.count;
+    values[totalAt(TOTAL.flowMappings)] = nat.mappings.count;
+    values[totalAt(TOTAL.flowsOpened)] = nat.opened;
+    values[totalAt(TOTAL.flowsExpired)] = nat.expired;
+    values[totalAt(TOTAL.flowsDeleted)] = nat.deleted;
   }
 
   private sweep(now: number): void {
@@ -273,18 +376,44 @@ export class Datapath {
     this.tap.setTime(seconds, ((wallMs - seconds * 1000) * 1e6) | 0);
   }
 
-  /** Shows the arrivals of this turn, whose fate is known now, to the tap, and everything of this turn to its reader. */
-  private capture(): void {
-    const { count, verdict, ingressPort, start, length, checksumStart, checksumOffset } = this.frames;
+  /** Shows the arrivals of this turn, whose fate is known now, to the tap: before what became of them leaves. */
+  private captureArrivals(): void {
+    const { frames } = this;
+    this.stampTap();
+    const { count, verdict, ingressPort, start, length, checksumStart, checksumOffset } = frames;
     const { portCapture, portCount, captureSnaplen } = this.program;
     for (let i = 0; i < count; i++) {
       const port = ingressPort[i]!;
-      const reason = verdict[i] === FORWARDED ? NOT_DROPPED : this.frames.reason[i]!;
-      const wanted = reason === NOT_DROPPED ? CAPTURE_ARRIVALS : CAPTURE_ARRIVALS | CAPTURE_DROPS;
+      const reason = verdict[i] === DROPPED ? frames.reason[i]! : NOT_DROPPED;
+      // What was held was shown when it arrived; if it is dropped now, that is shown too.
+      const arrivals = isReturned(frames, i) ? 0 : CAPTURE_ARRIVALS;
+      const wanted = reason === NOT_DROPPED ? arrivals : CAPTURE_ARRIVALS | CAPTURE_DROPS;
       if (port >= portCount || (portCapture[port]! & wanted) === 0) continue;
-      const partial = checksumStart[i]!;
-      this.tap.record(start[i]!, length[i]!, port, ARRIVAL, reason, partial, checksumOffset[i]!, captureSnaplen);
+      const originalAt = frames.originalAt[i]!;
+      if (originalAt === 0) {
+        const partial = checksumStart[i]!;
+        this.tap.record(start[i]!, length[i]!, port, ARRIVAL, reason, partial, checksumOffset[i]!, captureSnaplen);
+      } else {
+        this.captureOriginal(i, port, reason);
+      }
     }
-    this.tap.commit();
+  }
+
+  /** An arrival that was rewritten: its head as it came, the rest from the frame. */
+  private captureOriginal(i: number, port: number, reason: number): void {
+    const { frames, program } = this;
+    const headBytes = Math.min(ORIGINAL_BYTES, frames.length[i]!);
+    this.tap.recordSplit(
+      frames.originalAt[i]!,
+      headBytes,
+      frames.start[i]! + headBytes,
+      frames.length[i]! - headBytes,
+      port,
+      ARRIVAL,
+      reason,
+      frames.originalChecksumStart[i]!,
+      frames.checksumOffset[i]!,
+      program.captureSnaplen,
+    );
   }
 }

@@ -10,6 +10,8 @@
 /** Directions. */
 export const ARRIVAL = 0;
 export const DEPARTURE = 1;
+/** A departure that is the first sign of the frame on its network: weft made it, or routed it there. */
+export const ENTRY = 2;
 
 /** In place of a drop reason. */
 export const NOT_DROPPED = -1;

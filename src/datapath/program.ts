@@ -28,6 +28,94 @@ export const ACCEPTS_USO = 0x20;
 
 /** Bits of `networkFlags`. */
 export const NETWORK_FILTER_CONTROL = 1;
+/** The host vNIC owns the gateway addresses and their MAC; weft takes only what it routes to other networks. */
+export const NETWORK_SHARED_GATEWAY = 2;
+/** Routers are advertised on this network (RFC 4861), so that stations configure themselves. */
+export const NETWORK_ADVERTISE = 4;
+/** weft answers DHCP there: such requests go to the control thread instead of the other stations. */
+export const NETWORK_DHCP = 8;
+
+/** Values of `networkRole`: an L2 segment that weft only switches. */
+export const ROLE_SWITCH = 0;
+/** weft has the gateway addresses of the segment and routes for it. */
+export const ROLE_INSIDE = 1;
+/** The segment towards the outside of one nat network; its addresses are the external ones. */
+export const ROLE_UPLINK = 2;
+
+/**
+ * Ints of a row of `ownAddresses`, addresses that weft itself has: network, family (4 or 6), four words of the address (IPv4: the
+ * first, the others 0), prefix length, flags.
+ */
+export const OWN_ADDRESS_INTS = 8;
+/** A gateway address of an inside network. */
+export const OWN_GATEWAY = 1;
+/** On an uplink: NAPT takes ports of this address. */
+export const OWN_POOL = 2;
+/** On an uplink: belongs to one inside address alone (a row of `natStatic`). */
+export const OWN_STATIC = 4;
+
+/**
+ * Ints of a row of `routes`: family, four words of the prefix, prefix length, target network, four words of the next hop (all zero:
+ * the destination itself is on the segment), flags. Rows of network n are `routeFirst[n] .. + routeCount[n])`, the longest prefix first.
+ * They say where frames may go that enter the router from network n.
+ */
+export const ROUTE_INTS = 12;
+/** What takes this route to an uplink keeps its source address (exceptions of the NAT). */
+export const ROUTE_PLAIN = 1;
+
+/** Ints of a row of `neighbours`, stations that need no ARP: network, family, four words of the address, MAC high, MAC low, port. */
+export const NEIGHBOUR_INTS = 9;
+
+/** Ints of a row of `natPolicy`, which has one row per network. */
+export const NAT_POLICY_INTS = 16;
+/** Columns of `natPolicy`. Times in seconds. */
+export const NAT = {
+  /** MAPPING_*. */
+  mapping: 0,
+  /** FILTERING_*. */
+  filtering: 1,
+  /** TRANSLATE_* of IPv4 and of IPv6. */
+  translate4: 2,
+  translate6: 3,
+  tcpEstablished: 4,
+  tcpTransitory: 5,
+  /** How long an unsolicited SYN is held (RFC 5382 REQ-4). */
+  tcpSyn: 6,
+  udp: 7,
+  icmp: 8,
+  /** Flows that one inside address may have. */
+  flowLimit: 9,
+  /** External ports given out automatically. */
+  portFirst: 10,
+  portLast: 11,
+  /** 1: inside stations reach external addresses of their own network (RFC 4787 REQ-9). */
+  hairpin: 12,
+} as const;
+/** RFC 4787 section 4.1. */
+export const MAPPING_ENDPOINT_INDEPENDENT = 0;
+export const MAPPING_ADDRESS_AND_PORT_DEPENDENT = 1;
+/** RFC 4787 section 5. */
+export const FILTERING_ENDPOINT_INDEPENDENT = 0;
+export const FILTERING_ADDRESS_DEPENDENT = 1;
+export const FILTERING_ADDRESS_AND_PORT_DEPENDENT = 2;
+/** Not translated: routed as it is. */
+export const TRANSLATE_NONE = 0;
+/** NAPT, stateful (RFC 3022; for IPv6: NAT66 with ports). */
+export const TRANSLATE_PORTS = 1;
+/** One external address per inside address (`natStatic`); who has none is dropped. */
+export const TRANSLATE_ADDRESSES = 2;
+/** NPTv6, stateless, IPv6 only (RFC 6296; `natPrefixes`). */
+export const TRANSLATE_PREFIX = 3;
+
+/**
+ * Ints of a row of `natPublished`: inside network, protocol (6, 17), family, four words of the external address (all zero: every
+ * external address of the network), first and last external port, four words of the inside address, first inside port.
+ */
+export const PUBLISHED_INTS = 14;
+/** Ints of a row of `natStatic` (1:1): inside network, family, four words of the inside and four of the external address. */
+export const STATIC_NAT_INTS = 10;
+/** Ints of a row of `natPrefixes` (NPTv6): inside network, prefix length, four words of the inside and four of the external prefix. */
+export const PREFIX_NAT_INTS = 10;
 
 /** Bits of `portCapture`: copy frames that arrive from / depart to / are dropped at this port into the capture ring. */
 export const CAPTURE_ARRIVALS = 1;
@@ -71,6 +159,26 @@ export interface Program {
   memberCount: Int32Array;
   members: Int32Array;
   staticMacs: Int32Array;
+  /** ROLE_*. */
+  networkRole: Uint8Array;
+  /** The same for a network in every process of this daemon's state: what flows of before a restart are known by. */
+  networkKey: Int32Array;
+  /** MAC of the router on the network; meaningless for ROLE_SWITCH. */
+  gatewayMacHigh: Int32Array;
+  gatewayMacLow: Int32Array;
+  /** Port that takes what is for the gateway's services (DNS), -1 = none. */
+  networkServicePort: Int32Array;
+  /** Of an inside network: row of its uplink, or -1. Of an uplink: row of the network that it serves. */
+  networkUplink: Int32Array;
+  ownAddresses: Int32Array;
+  routeFirst: Int32Array;
+  routeCount: Int32Array;
+  routes: Int32Array;
+  neighbours: Int32Array;
+  natPolicy: Int32Array;
+  natPublished: Int32Array;
+  natStatic: Int32Array;
+  natPrefixes: Int32Array;
   /** Bytes copied of each captured frame; 0 = no capture is running. */
   captureSnaplen: number;
 }
@@ -102,6 +210,21 @@ export function emptyProgram(): Program {
     memberCount: new Int32Array(0),
     members: new Int32Array(0),
     staticMacs: new Int32Array(0),
+    networkRole: new Uint8Array(0),
+    networkKey: new Int32Array(0),
+    gatewayMacHigh: new Int32Array(0),
+    gatewayMacLow: new Int32Array(0),
+    networkServicePort: new Int32Array(0),
+    networkUplink: new Int32Array(0),
+    ownAddresses: new Int32Array(0),
+    routeFirst: new Int32Array(0),
+    routeCount: new Int32Array(0),
+    routes: new Int32Array(0),
+    neighbours: new Int32Array(0),
+    natPolicy: new Int32Array(0),
+    natPublished: new Int32Array(0),
+    natStatic: new Int32Array(0),
+    natPrefixes: new Int32Array(0),
     captureSnaplen: 0,
   };
 }
@@ -121,6 +244,8 @@ export type ToWorker =
   | { kind: 'detach'; sequence: number; port: number }
   | { kind: 'program'; sequence: number; program: Program }
   | { kind: 'flush-macs'; sequence: number; network: number }
+  /** Pairs of row and generation (nat.ts): flows to end, unless the row belongs to another by now. */
+  | { kind: 'delete-flows'; sequence: number; flows: Int32Array }
   | { kind: 'stop'; sequence: number }
   | { kind: 'fail'; sequence: number; how: WorkerFault };
 
@@ -137,4 +262,8 @@ export interface SharedTables {
   capture: SharedArrayBuffer;
   /** Frames from the control thread to the worker (ports/inject-ring.ts). */
   inject: SharedArrayBuffer;
+  /** Frames from the worker to services of the control thread (capture/punt-ring.ts). */
+  punts: SharedArrayBuffer;
+  /** Frames that the control thread sends out through ports (ports/outbound-ring.ts). */
+  outbound: SharedArrayBuffer;
 }

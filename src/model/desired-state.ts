@@ -7,6 +7,7 @@
  * Invariants: an endpoint's network exists; its compartment exists or is null; names, addresses and MACs of a network and
  * interface names of a compartment have one owner.
  */
+import { checkNetworkFits, checkPortsFit, type Limits, portsOf } from './capacity.js';
 import type { CompartmentSpec } from './compartment.js';
 import type { EndpointSpec } from './endpoint.js';
 import type { EndpointWish } from './endpoint-request.js';
@@ -14,21 +15,21 @@ import { overlaps, parseSubnet } from './ip.js';
 import { assignMac } from './mac-assignment.js';
 import { firstFreeIfname } from './names.js';
 import type { NetworkSpec } from './network.js';
-import { HOST_OWNER, NetworkAddresses } from './network-addresses.js';
+import { GATEWAY_OWNER, HOST_OWNER, NetworkAddresses } from './network-addresses.js';
+import { checkExternal, checkPublished } from './outside.js';
 import { RequestError } from './problems.js';
-
-/** What the datapath has room for (datapath/program.ts). */
-export interface Limits {
-  networks: number;
-  /** Endpoints and host vNICs together. */
-  ports: number;
-}
+import { PublishedIndex } from './published-index.js';
 
 export interface NetworkRecord {
   id: string;
   spec: NetworkSpec;
   /** MAC of the host vNIC; null for a network without one. */
   hostMac: string | null;
+  /** MACs of the router inside and on the segment of the uplink; null unless the network is nat. */
+  gatewayMac: string | null;
+  uplinkMac: string | null;
+  /** CIDRs between the machine and weft on an uplink of kind `host`, chosen when it was first made and kept since. */
+  transit: string[];
   addresses: NetworkAddresses;
   /** Names. */
   endpoints: Set<string>;
@@ -99,6 +100,7 @@ export class DesiredState {
   /** Up to this number, event numbers may have been used. */
   eventsReserved = 0;
   private readonly limits: Limits;
+  private readonly published = new PublishedIndex();
 
   constructor(instance: string, limits: Limits) {
     this.instance = instance;
@@ -124,13 +126,24 @@ export class DesiredState {
 
   addNetwork(spec: NetworkSpec, id: string): Change<NetworkRecord> {
     if (this.networks.has(spec.name)) failExists('network', spec.name);
-    if (this.networks.size >= this.limits.networks) failFull(`${this.limits.networks} networks`, 'network');
-    if (spec.type === 'internal') this.checkPorts();
+    checkNetworkFits(this.limits, spec, this.networkSpecs());
+    checkPortsFit(this.limits, portsOf(spec), this.endpoints.size, this.networkSpecs());
     this.checkOverlap(spec);
-    const hostMac = spec.type === 'internal' ? assignMac(this.instance, `host ${spec.name}`, () => false) : null;
-    const macs = new Map<string, string>();
-    if (hostMac !== null) macs.set(hostMac, HOST_OWNER);
-    const record = { id, spec, hostMac, addresses: new NetworkAddresses(spec), endpoints: new Set<string>(), macs };
+    checkExternal(spec, this.networkSpecs());
+    const mac = (what: string) => assignMac(this.instance, `${what} ${spec.name}`, () => false);
+    const record: NetworkRecord = {
+      id,
+      spec,
+      hostMac: spec.type === 'internal' ? mac('host') : null,
+      gatewayMac: spec.type === 'nat' ? mac('gateway') : null,
+      uplinkMac: spec.type === 'nat' ? mac('uplink') : null,
+      transit: [],
+      addresses: new NetworkAddresses(spec),
+      endpoints: new Set<string>(),
+      macs: new Map<string, string>(),
+    };
+    if (record.hostMac !== null) record.macs.set(record.hostMac, HOST_OWNER);
+    if (record.gatewayMac !== null) record.macs.set(record.gatewayMac, GATEWAY_OWNER);
     this.networks.set(spec.name, record);
     return { record, undo: () => this.networks.delete(spec.name) };
   }
@@ -139,12 +152,26 @@ export class DesiredState {
   changeNetwork(name: string, spec: NetworkSpec): Change<NetworkRecord> {
     const record = this.network(name);
     const former = record.spec;
+    checkExternal(spec, this.networkSpecs());
     const set = (next: NetworkSpec) => {
       record.spec = next;
       record.addresses.setRules(next);
     };
     set(spec);
     return { record, undo: () => set(former) };
+  }
+
+  /**
+   * Throws unless every network that this one has routes to is there and has a gateway. Not a rule of the state itself: a
+   * network may go while others name it, and its routes are back when it is.
+   */
+  checkRoutesTo(spec: NetworkSpec): void {
+    for (const name of spec.routesTo) {
+      const other = this.network(name).spec;
+      if (other.type !== 'private') continue;
+      const message = `network ${spec.name} cannot have routes to ${name}, a private network without a gateway`;
+      throw new RequestError('conflict', message, 'name networks of type internal or nat in routesTo');
+    }
   }
 
   /** The network must be without endpoints. */
@@ -186,7 +213,8 @@ export class DesiredState {
     if (this.endpoints.has(wish.name)) failExists('endpoint', wish.name);
     const network = this.network(wish.network);
     if (wish.compartment !== null) this.compartment(wish.compartment);
-    this.checkPorts();
+    checkPortsFit(this.limits, 1, this.endpoints.size, this.networkSpecs());
+    this.checkPublished(wish, network);
     const mac =
       wish.mac ?? assignMac(this.instance, `endpoint ${wish.name}`, (candidate) => network.macs.has(candidate));
     for (const used of [mac, ...wish.staticMacs]) this.checkMac(network, used, wish.name);
@@ -207,11 +235,14 @@ export class DesiredState {
     const record = this.endpoint(name);
     const former = record.spec;
     const network = this.network(former.network);
+    this.checkPublished(spec, network);
     for (const mac of spec.staticMacs) this.checkMac(network, mac, name);
     const set = (next: EndpointSpec) => {
       for (const mac of [record.spec.mac, ...record.spec.staticMacs]) network.macs.delete(mac);
       record.spec = next;
       for (const mac of [next.mac, ...next.staticMacs]) network.macs.set(mac, name);
+      this.published.remove(name);
+      this.published.add({ endpoint: next, network: network.spec });
     };
     set(spec);
     return { record, undo: () => set(former) };
@@ -262,6 +293,10 @@ export class DesiredState {
     return `${this.aliasPrefix}host.${record.id}`;
   }
 
+  aliasOfUplink(record: NetworkRecord): string {
+    return `${this.aliasPrefix}uplink.${record.id}`;
+  }
+
   get aliasPrefix(): string {
     return `weft:${this.instance}:`;
   }
@@ -274,6 +309,7 @@ export class DesiredState {
     const compartment = spec.compartment === null ? null : this.compartment(spec.compartment);
     if (compartment?.ifnames.has(spec.ifname)) failInterface(compartment, spec.ifname);
     for (const mac of [spec.mac, ...spec.staticMacs]) this.checkMac(network, mac, spec.name);
+    this.checkPublished(spec, network);
     const cursors = network.addresses.cursors();
     const ip = network.addresses.assign(spec.name, spec.ip);
     network.addresses.setCursors(cursors);
@@ -288,6 +324,7 @@ export class DesiredState {
     this.endpoints.set(name, record);
     network.endpoints.add(name);
     for (const used of [mac, ...staticMacs]) network.macs.set(used, name);
+    this.published.add({ endpoint: record.spec, network: network.spec });
   }
 
   private leave(record: EndpointRecord): void {
@@ -297,6 +334,7 @@ export class DesiredState {
     network.endpoints.delete(name);
     for (const used of [mac, ...staticMacs]) network.macs.delete(used);
     network.addresses.releaseTexts(ip);
+    this.published.remove(name);
   }
 
   private place(
@@ -346,15 +384,18 @@ export class DesiredState {
   private checkMac(network: NetworkRecord, mac: string, endpoint: string): void {
     const owner = network.macs.get(mac);
     if (owner === undefined || owner === endpoint) return;
-    const whose = owner === HOST_OWNER ? 'the host vNIC' : `endpoint ${owner}`;
+    const isOfWeft = owner === HOST_OWNER || owner === GATEWAY_OWNER;
+    const whose = owner === HOST_OWNER ? 'the host vNIC' : isOfWeft ? owner : `endpoint ${owner}`;
     const message = `MAC ${mac} is used by ${whose} on network ${network.spec.name}`;
     throw new RequestError('conflict', message, 'choose another MAC, or leave mac out and weft chooses one');
   }
 
-  private checkPorts(): void {
-    let used = this.endpoints.size;
-    for (const network of this.networks.values()) if (network.hostMac !== null) used++;
-    if (used >= this.limits.ports) failFull(`${this.limits.ports} ports`, 'endpoint');
+  private *networkSpecs(): Iterable<NetworkSpec> {
+    for (const { spec } of this.networks.values()) yield spec;
+  }
+
+  private checkPublished(endpoint: Pick<EndpointSpec, 'name' | 'publish'>, { spec: network }: NetworkRecord): void {
+    if (endpoint.publish.length > 0) checkPublished(endpoint, network, this.published.near({ endpoint, network }));
   }
 }
 
@@ -370,10 +411,6 @@ function fail(code: 'not-found', message: string, remedy: string): never {
 
 function failExists(what: string, name: string): never {
   throw new RequestError('already-exists', `${what} ${name} exists already`, 'choose another name, or delete it first');
-}
-
-function failFull(limit: string, what: string): never {
-  throw new RequestError('exhausted', `this daemon has all the ${limit} that it can have`, `delete a ${what} first`);
 }
 
 function failInterface(compartment: CompartmentRecord, ifname: string): never {

@@ -9,6 +9,8 @@ import { formatIp, parseIp, quote } from './ip.js';
 import { whyBadIfname, whyBadName } from './names.js';
 import type { Parsed } from './network-request.js';
 import type { Problem } from './problems.js';
+import { doClash, formatPublished, type PublishedPort, parsePublished } from './published-port.js';
+import { whyBadDomain } from './services-request.js';
 
 /** An endpoint as asked for: null and [] where weft is to choose. */
 export interface EndpointWish extends Omit<EndpointSpec, 'ifname' | 'mac'> {
@@ -19,6 +21,8 @@ export interface EndpointWish extends Omit<EndpointSpec, 'ifname' | 'mac'> {
 /** IEEE 802.1Q: 0 is a priority tag and 4095 is reserved. */
 const VLAN_MAX = 4094;
 const MAX_STATIC_MACS = 1024;
+const MAX_PUBLISHED = 256;
+const MAX_ALIASES = 64;
 
 export function parseEndpointRequest(request: unknown, path = ''): Parsed<EndpointWish> {
   const problems: Problem[] = [];
@@ -35,6 +39,9 @@ export function parseEndpointRequest(request: unknown, path = ''): Parsed<Endpoi
     isolated: fields.flag('isolated', false),
     offload: fields.flag('offload', true),
     staticMacs: readStaticMacs(fields),
+    publish: readPublished(fields),
+    configure: fields.flag('configure', true),
+    aliases: readAliases(fields),
   };
   const badIfname = wish.ifname === null ? null : whyBadIfname(wish.ifname);
   if (badIfname !== null) {
@@ -48,7 +55,7 @@ export function parseEndpointRequest(request: unknown, path = ''): Parsed<Endpoi
 export function parseEndpointPatch(patch: unknown, current: EndpointSpec): Parsed<EndpointSpec> {
   const problems: Problem[] = [];
   const fields = new FieldReader(patch, '', problems);
-  for (const field of ['name', 'network', 'ifname', 'mac', 'ip', 'defaultRoute', 'offload']) {
+  for (const field of ['name', 'network', 'ifname', 'mac', 'ip', 'defaultRoute', 'offload', 'configure']) {
     if (fields.has(field)) {
       fields.fail(
         field,
@@ -67,6 +74,8 @@ export function parseEndpointPatch(patch: unknown, current: EndpointSpec): Parse
     isolated: fields.flag('isolated', current.isolated),
     vlan: isVlanNamed ? vlan : current.vlan,
     staticMacs: fields.has('staticMacs') ? readStaticMacs(fields) : current.staticMacs,
+    publish: fields.has('publish') ? readPublished(fields) : current.publish,
+    aliases: fields.has('aliases') ? readAliases(fields) : current.aliases,
   };
   fields.finish();
   return problems.length === 0 ? { ok: true, value: changed } : { ok: false, problems };
@@ -100,6 +109,40 @@ function readStaticMacs(fields: FieldReader): string[] {
     else fields.problems.push({ path, code: 'bad-mac', message: `${quote(text)} ${whyBadMac(mac !== null)}` });
   }
   return [...macs];
+}
+
+/** Canonical texts; whether the network can publish and the ports are free is for desired-state.ts to say. */
+function readPublished(fields: FieldReader): string[] {
+  const found: PublishedPort[] = [];
+  const texts = fields.texts('publish');
+  if (texts.length > MAX_PUBLISHED) {
+    fields.fail('publish', 'out-of-range', `an endpoint publishes at most ${MAX_PUBLISHED} ports and ranges`);
+  }
+  for (const { text, path } of texts.slice(0, MAX_PUBLISHED)) {
+    const read = parsePublished(text);
+    const other = read.ok ? found.find((candidate) => doClash(candidate, read.value)) : undefined;
+    if (!read.ok) fields.problems.push({ path, code: 'bad-port', message: read.reason });
+    else if (other === undefined) found.push(read.value);
+    else if (formatPublished(other) !== formatPublished(read.value)) {
+      const message = `${quote(text)} overlaps ${formatPublished(other)} of the same endpoint`;
+      fields.problems.push({ path, code: 'bad-port', message });
+    }
+  }
+  return found.map(formatPublished);
+}
+
+/** One label each, lower case: case means nothing in DNS (RFC 4343). */
+function readAliases(fields: FieldReader): string[] {
+  const found: string[] = [];
+  const texts = fields.texts('aliases');
+  if (texts.length > MAX_ALIASES) fields.fail('aliases', 'out-of-range', `there are at most ${MAX_ALIASES}`);
+  for (const { text, path } of texts.slice(0, MAX_ALIASES)) {
+    const alias = text.toLowerCase();
+    const why = whyBadDomain(alias);
+    if (why !== null) fields.problems.push({ path, code: 'bad-name', message: `${quote(text)} is no alias: ${why}` });
+    else if (!found.includes(alias)) found.push(alias);
+  }
+  return found;
 }
 
 function whyBadMac(isMac: boolean): string {

@@ -26,4 +26,10 @@ export interface EndpointSpec {
   offload: boolean;
   /** Further MACs behind this endpoint, entered in the MAC table as static entries. */
   staticMacs: string[];
+  /** Published ports, canonical text `[HOSTIP:]HOSTPORT[-END]:PORT/tcp|udp` (an IPv6 HOSTIP in brackets). */
+  publish: string[];
+  /** false: the interface is up but has no addresses and routes; the compartment asks DHCP. */
+  configure: boolean;
+  /** More names in the network's domain. */
+  aliases: string[];
 }

@@ -118,6 +118,22 @@ export class FieldReader {
     return value === undefined ? null : new FieldReader(value, this.at(field), this.problems);
   }
 
+  /** A list of nested objects. */
+  objects(field: string): FieldReader[] {
+    const value = this.value(field);
+    if (value === undefined) return [];
+    return this.items(field, value).map(
+      (item, index) => new FieldReader(item, `${this.at(field)}[${index}]`, this.problems),
+    );
+  }
+
+  /** What may be switched on and off as a whole, or described: true, false, or a nested object. */
+  flagOrObject(field: string, fallback: boolean): boolean | FieldReader {
+    const value = this.value(field);
+    if (typeof value === 'object') return new FieldReader(value, this.at(field), this.problems);
+    return this.flag(field, fallback);
+  }
+
   /** The fields of a nested object whose keys are names; bodies are unchecked. */
   entries(field: string): [string, unknown][] {
     const value = this.value(field);

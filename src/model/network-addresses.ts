@@ -9,8 +9,9 @@ import { contains, formatIp, type Ip, type IpRange, parseIp, parseRange, parseSu
 import type { NetworkSpec } from './network.js';
 import { type Problem, RequestError } from './problems.js';
 
-/** Owner of the gateway addresses of an internal network, a name that no endpoint can have. */
+/** Owners of gateway addresses, names that no endpoint can have: of an internal network, and of a nat network. */
 export const HOST_OWNER = 'the host';
+export const GATEWAY_OWNER = 'the gateway';
 
 /** Code of the problem that somebody else has the address. */
 const TAKEN = 'address-taken';
@@ -25,8 +26,9 @@ export class NetworkAddresses {
       const subnet = subnetFrom(text);
       return new AddressPool(subnet, rulesOf(spec, subnet));
     });
-    if (spec.type !== 'internal') return;
-    for (const gateway of spec.gateway.map(ipFrom)) this.poolOf(gateway)?.claim(gateway.value, HOST_OWNER);
+    if (spec.type === 'private') return;
+    const owner = spec.type === 'internal' ? HOST_OWNER : GATEWAY_OWNER;
+    for (const gateway of spec.gateway.map(ipFrom)) this.poolOf(gateway)?.claim(gateway.value, owner);
   }
 
   setRules(spec: NetworkSpec): void {
@@ -76,7 +78,7 @@ export class NetworkAddresses {
     return this.poolOf(ipFrom(address))?.subnet.text ?? null;
   }
 
-  /** Addresses of endpoints and of the host. */
+  /** Addresses of endpoints and of gateways. */
   get usedCount(): number {
     return this.pools.reduce((sum, pool) => sum + pool.usedCount, 0);
   }
@@ -132,8 +134,7 @@ export class NetworkAddresses {
     }
     const owner = pool.ownerOf(ip.value);
     if (owner !== null) {
-      const whose = owner === HOST_OWNER ? 'the gateway, which the host has' : `the address of endpoint ${owner}`;
-      return { path, code: TAKEN, message: `${text} is ${whose}` };
+      return { path, code: TAKEN, message: `${text} is ${describeOwner(owner)}` };
     }
     named.set(pool, ip.value);
     return null;
@@ -154,6 +155,11 @@ export class NetworkAddresses {
       'delete endpoints that are not needed, name an address outside the pool with ip, or make a larger subnet';
     return new RequestError('exhausted', message, remedy);
   }
+}
+
+function describeOwner(owner: string): string {
+  if (owner === HOST_OWNER) return 'the gateway, which the host has';
+  return owner === GATEWAY_OWNER ? 'the gateway of the network' : `the address of endpoint ${owner}`;
 }
 
 function rulesOf(spec: NetworkSpec, subnet: Subnet): AddressRules {

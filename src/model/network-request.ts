@@ -20,10 +20,13 @@ import {
   whyUnusable,
 } from './ip.js';
 import { whyBadName } from './names.js';
+import { readNat } from './nat-request.js';
 import type { NetworkSpec, NetworkType, StormLimits } from './network.js';
 import type { Problem } from './problems.js';
+import { readDhcp, readDns, refuseServices } from './services-request.js';
+import { readUplink, refuseUplink } from './uplink-request.js';
 
-export const NETWORK_TYPES: readonly NetworkType[] = ['private', 'internal'];
+export const NETWORK_TYPES: readonly NetworkType[] = ['private', 'internal', 'nat'];
 export const MTU_MIN = 68;
 /** What a TAP takes: 65535 less the Ethernet header (drivers/net/tun.c). */
 export const MTU_MAX = 65521;
@@ -35,6 +38,21 @@ const AGEING_MAX_SECONDS = 86400;
 export const MAC_LIMIT_MAX = 131072;
 const STORM_MAX = 2 ** 31 - 1;
 const MAX_SUBNETS = 64;
+const MAX_ROUTES_TO = 256;
+
+/** What is wired into the kernel and into endpoints when the network is made. */
+export const FIXED_FIELDS = [
+  'type',
+  'subnets',
+  'gateway',
+  'uplink',
+  'uplinkNetns',
+  'externalIp',
+  'nextHop',
+  'masquerade',
+] as const satisfies readonly (keyof NetworkSpec)[];
+/** Of `nat`: what existing flows stand on. */
+export const FIXED_NAT_FIELDS = ['ipv6', 'prefix'] as const;
 
 export type Parsed<T> = { ok: true; value: T } | { ok: false; problems: Problem[] };
 
@@ -50,7 +68,10 @@ export function parseNetworkRequest(request: unknown, path = ''): Parsed<Network
   const type = fields.choice('type', NETWORK_TYPES, 'private');
   const subnets = readSubnets(fields);
   const gateways = readGateways(fields, subnets);
-  if (type === 'internal') addDefaultGateways(gateways, subnets);
+  if (type !== 'private') addDefaultGateways(gateways, subnets);
+  if (type === 'nat' && subnets.length === 0 && !fields.has('subnets')) {
+    fields.fail('subnets', 'missing', 'a nat network needs at least one subnet, e.g. 10.80.0.0/24');
+  }
   const mtu = fields.integer('mtu', MTU_MIN, MTU_MAX, MTU_DEFAULT);
   if (mtu < MTU_IPV6_MIN && subnets.some((subnet) => subnet.family === 6)) {
     fields.fail('mtu', 'out-of-range', `${mtu} is too small for IPv6, which needs at least ${MTU_IPV6_MIN}`);
@@ -70,31 +91,95 @@ export function parseNetworkRequest(request: unknown, path = ''): Parsed<Network
     controlFrames: fields.choice('controlFrames', ['pass', 'filter'], 'pass'),
     storm: readStorm(fields),
     macLimit: fields.integer('macLimit', 1, MAC_LIMIT_MAX, MAC_LIMIT_MAX),
+    ...readGateway(fields, name, type, subnets),
   };
   fields.finish();
   return problems.length === 0 ? { ok: true, value: spec } : { ok: false, problems };
 }
 
-/** What a living network would be after a change; the fields that cannot change are refused as unknown. */
+type GatewaySpec = Pick<
+  NetworkSpec,
+  'uplink' | 'uplinkNetns' | 'externalIp' | 'nextHop' | 'masquerade' | 'nat' | 'routesTo' | 'advertise' | 'dhcp' | 'dns'
+>;
+
+/** What only networks have whose gateway is weft itself; `routesTo` those with any gateway. */
+function readGateway(fields: FieldReader, name: string, type: NetworkType, subnets: readonly Subnet[]): GatewaySpec {
+  const routesTo = readRoutesTo(fields, name, type);
+  const advertise = fields.flag('advertise', false);
+  if (type === 'nat') {
+    const uplink = readUplink(fields, subnets);
+    const nat = readNat(fields.object('nat'), subnets, uplink.uplink ?? 'host');
+    if (advertise && !subnets.some(({ family }) => family === 6)) {
+      fields.fail('advertise', 'not-applicable', 'there is no IPv6 subnet to advertise');
+    }
+    return { ...uplink, nat, routesTo, advertise, dhcp: readDhcp(fields, subnets), dns: readDns(fields, name) };
+  }
+  const uplink = refuseUplink(fields, type);
+  refuseServices(fields, type);
+  const onlyNat = `it is only for networks of type nat, not for ${type} ones`;
+  if (fields.object('nat') !== null) fields.fail('nat', 'not-applicable', onlyNat);
+  if (advertise) fields.fail('advertise', 'not-applicable', onlyNat);
+  return { ...uplink, nat: null, routesTo, advertise: false, dhcp: null, dns: null };
+}
+
+/** Whether the networks exist and have gateways is for desired-state.ts to say. */
+function readRoutesTo(fields: FieldReader, name: string, type: NetworkType): string[] {
+  const found: string[] = [];
+  const texts = fields.texts('routesTo');
+  if (texts.length > MAX_ROUTES_TO) fields.fail('routesTo', 'out-of-range', `there are at most ${MAX_ROUTES_TO}`);
+  if (texts.length > 0 && type === 'private') {
+    fields.fail('routesTo', 'not-applicable', 'a private network has no gateway that could route');
+  }
+  for (const { text, path } of texts.slice(0, MAX_ROUTES_TO)) {
+    const bad = text === name ? 'a network reaches itself without a route' : whyBadName(text);
+    if (bad !== null) fields.problems.push({ path, code: 'bad-name', message: `${quote(text)}: ${bad}` });
+    else if (!found.includes(text)) found.push(text);
+  }
+  return found;
+}
+
+/**
+ * What a living network would be after a change: fields of the request replace those of the present, and so do the fields
+ * inside of its objects. What cannot change is refused.
+ */
 export function parseNetworkPatch(patch: unknown, current: NetworkSpec): Parsed<NetworkSpec> {
   const problems: Problem[] = [];
   const fields = new FieldReader(patch, '', problems);
-  for (const field of ['name', 'type', 'subnets', 'gateway', 'pools']) {
-    if (fields.has(field)) {
-      fields.fail(field, 'immutable', `${field} cannot change while the network exists; delete it and create it again`);
-    }
-  }
-  fields.integer('mtu', MTU_MIN, MTU_MAX, 0);
-  fields.integer('ageingSeconds', 1, AGEING_MAX_SECONDS, 0);
-  fields.choice('controlFrames', ['pass', 'filter'], 'pass');
-  fields.integer('macLimit', 1, MAC_LIMIT_MAX, 0);
-  fields.texts('reserved');
-  readStorm(fields);
-  fields.finish();
+  const nat = fields.object('nat');
   if (problems.length > 0) return { ok: false, problems };
-  const entries = Object.entries(patch as object).filter(([, value]) => value !== null && value !== undefined);
-  const wanted: { storm?: Partial<StormLimits> } = Object.fromEntries(entries);
-  return parseNetworkRequest({ ...current, ...wanted, storm: { ...current.storm, ...wanted.storm } });
+  const refuse = (reader: FieldReader | null, names: readonly string[]) => {
+    for (const field of names.filter((name) => reader?.has(name))) {
+      const message = `${field} cannot change while the network exists; delete it and create it again`;
+      reader?.fail(field, 'immutable', message);
+    }
+  };
+  refuse(fields, IMMUTABLE);
+  refuse(nat, FIXED_NAT_FIELDS);
+  const parsed = parseNetworkRequest(merge(current, withoutFixed(patch as Record<string, unknown>)));
+  if (parsed.ok && problems.length === 0) return parsed;
+  return { ok: false, problems: [...problems, ...(parsed.ok ? [] : parsed.problems)] };
+}
+
+const IMMUTABLE: readonly string[] = ['name', ...FIXED_FIELDS, 'pools'];
+
+function withoutFixed(patch: Record<string, unknown>): object {
+  const left = omit(patch, IMMUTABLE);
+  return patch.nat === undefined || patch.nat === null ? left : { ...left, nat: omit(patch.nat, FIXED_NAT_FIELDS) };
+}
+
+function omit(from: object, fields: readonly string[]): object {
+  return Object.fromEntries(Object.entries(from).filter(([field]) => !fields.includes(field)));
+}
+
+/** `patch` laid over `current`; null leaves what is there, lists are replaced whole, true and false switch a service. */
+function merge(current: unknown, patch: unknown): unknown {
+  if (patch === null || patch === undefined) return current;
+  if (typeof current !== 'object' || current === null || Array.isArray(current)) return patch;
+  if (typeof patch === 'boolean') return { ...current, enabled: patch };
+  if (typeof patch !== 'object' || Array.isArray(patch)) return patch;
+  const merged: Record<string, unknown> = { ...current };
+  for (const [field, value] of Object.entries(patch)) merged[field] = merge(merged[field], value);
+  return merged;
 }
 
 function readSubnets(fields: FieldReader): Subnet[] {

@@ -7,15 +7,11 @@
  * Files of older versions are brought to the present form first (state-migrations.ts). A file with a higher version was
  * written by a newer weft and is not touched.
  */
+import type { Limits } from './capacity.js';
 import { parseCompartmentRequest } from './compartment-request.js';
-import {
-  type CompartmentRecord,
-  DesiredState,
-  type EndpointRecord,
-  type Limits,
-  type NetworkRecord,
-} from './desired-state.js';
+import { type CompartmentRecord, DesiredState, type EndpointRecord, type NetworkRecord } from './desired-state.js';
 import { parseEndpointRequest } from './endpoint-request.js';
+import { parseSubnet } from './ip.js';
 import { type Parsed, parseNetworkRequest } from './network-request.js';
 import { RequestError } from './problems.js';
 import { migrate, STATE_VERSION } from './state-migrations.js';
@@ -59,8 +55,8 @@ function list(lines: string[]): string {
   return lines.length === 0 ? '[]' : `[\n${lines.join(',\n')}\n]`;
 }
 
-function formatNetwork({ id, spec, addresses }: NetworkRecord): string {
-  return JSON.stringify({ id, lastGiven: addresses.cursors(), spec });
+function formatNetwork({ id, spec, transit, addresses }: NetworkRecord): string {
+  return JSON.stringify({ id, lastGiven: addresses.cursors(), transit, spec });
 }
 
 function formatCompartment({ id, spec, identity }: CompartmentRecord): string {
@@ -136,6 +132,8 @@ function readDocument(document: Record<string, unknown>, instance: string, limit
 
 function readNetwork(state: DesiredState, item: Record<string, unknown>): void {
   const { record } = state.addNetwork(accepted(parseNetworkRequest(item.spec)), item.id as string);
+  if (Array.isArray(item.transit))
+    record.transit = item.transit.filter((text) => typeof text === 'string' && parseSubnet(text).ok);
   const cursors = item.lastGiven;
   if (Array.isArray(cursors))
     record.addresses.setCursors(cursors.map((text) => (typeof text === 'string' ? text : null)));

@@ -28,20 +28,20 @@ import type { FrameVector } from '../frames/frame-vector.js';
 import { HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../frames/slab.js';
 import type { FrameInjector } from './port.js';
 
-const HEAD_WORD = 16;
-const TAIL_WORD = 32;
+export const HEAD_WORD = 16;
+export const TAIL_WORD = 32;
 const CONTROL_BYTES = 256;
-const STALE_AT = CONTROL_BYTES;
-const DATA_AT = STALE_AT + MAX_PORTS * 8;
+export const STALE_AT = CONTROL_BYTES;
+export const DATA_AT = STALE_AT + MAX_PORTS * 8;
 
-const UNIT_BYTES = 8;
-const WORDS_PER_UNIT = 2;
+export const UNIT_BYTES = 8;
+export const WORDS_PER_UNIT = 2;
 const VNET_AT = 18;
 const VNET_BYTES = 12;
-const FRAME_AT = VNET_AT + VNET_BYTES;
+export const FRAME_AT = VNET_AT + VNET_BYTES;
 /** First word of a record that is copied: its last two bytes are the first two of the vnet header. */
 const COPY_WORD = 4;
-const PADDING = -1;
+export const PADDING = -1;
 
 /** The longest frame that can be injected. */
 export const MAX_INJECTED_BYTES = MAX_FRAME_BYTES;

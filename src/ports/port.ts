@@ -22,6 +22,15 @@ export interface FrameInjector {
   take(portCount: number, portSerial: Int32Array, maxFrames: number, maxBytes: number): number;
 }
 
+/** Frames from inside weft that leave through one port each (outbound-ring.ts). */
+export interface FrameOutlet {
+  /**
+   * Puts waiting frames behind the arrivals of this turn, whose number is known, with their fate decided: forwarded to their port.
+   * Frames for a port that is not the same any more are discarded; what finds no room waits for the next turn.
+   */
+  take(portCount: number, portSerial: Int32Array, portNetwork: Int32Array): void;
+}
+
 export interface PortIo {
   /** Entries are port indexes, READY_WAKE, or a port with READY_ERROR. */
   readonly ready: Int32Array;

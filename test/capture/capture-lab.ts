@@ -7,7 +7,7 @@ import { CaptureRing } from '../../src/capture/capture-ring.js';
 import type { FileFrame } from '../../src/capture/file-frame.js';
 import { createCaptureManager } from '../../src/control/captures/capture-manager.js';
 import type { CapturePort, CaptureService } from '../../src/control/captures/capture-service.js';
-import type { CaptureRequest, CaptureView } from '../../src/control/controller.js';
+import type { CaptureRequest, CaptureView } from '../../src/control/controller/captures.js';
 import { ARRIVAL, DEPARTURE, NOT_DROPPED } from '../../src/datapath/frame-tap.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../src/datapath/program.js';
 import { RequestError } from '../../src/model/problems.js';

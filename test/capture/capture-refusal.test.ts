@@ -1,7 +1,7 @@
 // What captures refuse, and what happens to one whose disk is full.
 import { strict as assert } from 'node:assert';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import type { CaptureRequest } from '../../src/control/controller.js';
+import type { CaptureRequest } from '../../src/control/controller/captures.js';
 import { RequestError } from '../../src/model/problems.js';
 import { pattern } from '../support/frame-builders.js';
 import { useSmallDisk } from '../support/small-disk.js';

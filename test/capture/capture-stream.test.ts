@@ -1,6 +1,6 @@
 // Captures that go to a client: at once, in order, and never at the cost of anybody else.
 import { strict as assert } from 'node:assert';
-import type { CaptureStream } from '../../src/control/controller.js';
+import type { CaptureStream } from '../../src/control/controller/captures.js';
 import { pattern } from '../support/frame-builders.js';
 import { brief, type CaptureLab, datagram, read, useCaptureLab, waitFor } from './capture-lab.js';
 

@@ -1,8 +1,10 @@
 /** Desired state in, typed arrays out: whole values, compared decoded. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { type CompiledNetwork, type CompiledPort, compileProgram } from '../../src/compile/compile-program.js';
-import { emptyProgram, type Program, TRUNK_WORDS } from '../../src/datapath/program.js';
+import type { CompiledNetwork, CompiledPort } from '../../src/compile/compile-input.js';
+import { compileProgram } from '../../src/compile/compile-program.js';
+import { keyOf } from '../../src/compile/compile-router.js';
+import { emptyProgram, NAT_POLICY_INTS, type Program, TRUNK_WORDS } from '../../src/datapath/program.js';
 import type { EndpointSpec, VlanSpec } from '../../src/model/endpoint.js';
 import { parseNetworkRequest } from '../../src/model/network-request.js';
 
@@ -11,7 +13,8 @@ const NO_CAPTURE = { snaplen: 0, flagsOf: () => 7 };
 const network = (index: number, name: string, body: object = {}): CompiledNetwork => {
   const parsed = parseNetworkRequest({ name, type: 'private', ...body });
   assert.ok(parsed.ok);
-  return { index, spec: parsed.value };
+  const nothing = { uplinkIndex: -1, segment: null, gatewayMac: null, uplinkMac: null };
+  return { id: name, index, ...nothing, spec: parsed.value };
 };
 
 const port = (index: number, on: string, body: Partial<EndpointSpec> | null = {}): CompiledPort => {
@@ -27,9 +30,13 @@ const port = (index: number, on: string, body: Partial<EndpointSpec> | null = {}
     isolated: false,
     offload: true,
     staticMacs: [],
+    publish: [],
+    configure: true,
+    aliases: [],
   };
   const endpoint = body === null ? null : { ...spec, ...body };
-  return { index, serial: index + 100, network: on, endpoint, headerBytes: 12, accepts: 0x2f };
+  const role = body === null ? 'host' : 'endpoint';
+  return { index, serial: index + 100, network: on, role, endpoint, headerBytes: 12, accepts: 0x2f };
 };
 
 const allowed = (program: Program, row: number): number[] => {
@@ -83,6 +90,21 @@ describe('compile/compile-program', () => {
       memberCount: Int32Array.of(1, 0, 2),
       members: Int32Array.of(1, 3, 5),
       staticMacs: new Int32Array(0),
+      networkRole: new Uint8Array(3),
+      networkKey: Int32Array.of(keyOf('back'), 0, keyOf('lan')),
+      gatewayMacHigh: new Int32Array(3),
+      gatewayMacLow: new Int32Array(3),
+      networkServicePort: new Int32Array(3).fill(-1),
+      networkUplink: new Int32Array(3).fill(-1),
+      ownAddresses: new Int32Array(0),
+      routeFirst: new Int32Array(3),
+      routeCount: new Int32Array(3),
+      routes: new Int32Array(0),
+      neighbours: new Int32Array(0),
+      natPolicy: new Int32Array(3 * NAT_POLICY_INTS),
+      natPublished: new Int32Array(0),
+      natStatic: new Int32Array(0),
+      natPrefixes: new Int32Array(0),
       captureSnaplen: 0,
     });
   });

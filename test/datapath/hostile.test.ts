@@ -31,6 +31,9 @@ const GROWTH_BYTES = 1 << 20;
 const FAILURE_INTERVAL = 97;
 const ERRNOS = [5, 9, 11, 12, 19, 22, 77, 100, 105];
 
+/** The router has such a test of its own. */
+const SWITCH_STAGES: readonly string[] = ['parse', 'ingress', 'switch', 'transmit'];
+
 const NETWORKS: [string, NetworkSettings][] = [
   ['blue', { mtu: 1500 }],
   ['red', { mtu: 65521, macLimit: 50, ageingSeconds: 1, filterControl: true }],
@@ -174,7 +177,10 @@ describe('hostile input', function () {
 
     // Every reason to drop that depends on bytes only was met, so the frames were hostile enough.
     const { values } = rig.counters;
-    const unmet = DROP_REASONS.filter((_, code) => values[dropAt(code)] === 0).map(({ name }) => name);
+    const ofSwitch = ({ stage }: (typeof DROP_REASONS)[number]) => SWITCH_STAGES.includes(stage);
+    const unmet = DROP_REASONS.filter((reason, code) => ofSwitch(reason) && values[dropAt(code)] === 0).map(
+      ({ name }) => name,
+    );
     assert.deepEqual(unmet, ['unknown-port'], 'reasons that did not occur');
     assert.ok(values[totalAt(TOTAL.segmented)]! > 1000 && values[totalAt(TOTAL.completed)]! > 1000);
     assert.ok(values[totalAt(TOTAL.forwarded)]! > 100_000);

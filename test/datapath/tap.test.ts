@@ -3,11 +3,13 @@
 import { strict as assert } from 'node:assert';
 import { constants } from 'node:os';
 import { DROP } from '../../src/datapath/drop-reasons.js';
-import { ARRIVAL, DEPARTURE, type FrameTap, NOT_DROPPED } from '../../src/datapath/frame-tap.js';
+import { ARRIVAL, DEPARTURE, ENTRY, type FrameTap, NOT_DROPPED } from '../../src/datapath/frame-tap.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../src/datapath/program.js';
 import type { Slab } from '../../src/frames/slab.js';
 import { BROADCAST, ether, GSO_TCP4, ipv4, partial, pattern, superFrame, tcp } from '../support/frame-builders.js';
-import { createLab } from '../support/lab.js';
+import { createLab, type LabSettings } from '../support/lab.js';
+import { arp } from '../support/network-frames.js';
+import { gatewayMac } from '../support/router-columns.js';
 import { DB, message, WEB } from './stations.js';
 
 const SNAPLEN = 256;
@@ -69,10 +71,13 @@ class CopyingTap implements FrameTap {
   }
 }
 
-function capturing(ports: Parameters<typeof createLab>[0]['ports']) {
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+function capturing(ports: LabSettings['ports'], gateway?: LabSettings['gateway']) {
   let tap: CopyingTap | undefined;
   const lab = createLab({
     ports,
+    ...(gateway === undefined ? {} : { gateway }),
     captureSnaplen: SNAPLEN,
     tap: (slab) => {
       tap = new CopyingTap(slab);
@@ -94,8 +99,8 @@ describe('tap', () => {
     lab.expect({ db: [hello], cache: [hello] });
     const facts = tap.seen.map(({ port, direction, reason }) => ({ port, direction, reason }));
     assert.deepEqual(facts, [
-      { port: lab.index('cache'), direction: DEPARTURE, reason: NOT_DROPPED },
       { port: lab.index('web'), direction: ARRIVAL, reason: NOT_DROPPED },
+      { port: lab.index('cache'), direction: DEPARTURE, reason: NOT_DROPPED },
     ]);
     for (const { bytes } of tap.seen) assert.deepEqual(Buffer.from(bytes), Buffer.from(hello.bytes));
     assert.equal(tap.commits, 1);
@@ -168,9 +173,26 @@ describe('tap', () => {
     assert.deepEqual(
       tap.seen.map(({ direction, bytes, checksumStart }) => [direction, bytes.length, checksumStart]),
       [
-        [DEPARTURE, 1054, -1],
-        [DEPARTURE, 1054, -1],
         [ARRIVAL, 2054, 34],
+        [DEPARTURE, 1054, -1],
+        [DEPARTURE, 1054, -1],
+      ],
+    );
+  });
+
+  it('sees, where only arrivals are wanted, what the router sends into the network, once', () => {
+    const marked = { capture: CAPTURE_ARRIVALS };
+    const { lab, tap } = capturing({ web: marked, db: marked }, { addresses: ['10.0.0.1/24'] });
+    const question = arp({ from: WEB, ip: '10.0.0.2', target: '10.0.0.1' });
+    const answer = arp({ from: gatewayMac(0), ip: '10.0.0.1', target: '10.0.0.2', to: WEB, reply: true });
+    lab.send('web', question, message(WEB, BROADCAST, 'x'));
+    lab.ignoreDepartures();
+    assert.deepEqual(
+      tap.seen.map(({ port, direction, bytes }) => [port, direction, hex(bytes)]),
+      [
+        [lab.index('web'), ARRIVAL, hex(question.bytes)],
+        [lab.index('web'), ARRIVAL, hex(message(WEB, BROADCAST, 'x').bytes)],
+        [lab.index('web'), ENTRY, hex(answer.bytes)],
       ],
     );
   });

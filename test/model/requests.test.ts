@@ -31,6 +31,16 @@ describe('a request for a network', () => {
       controlFrames: 'pass',
       storm: { broadcast: 0, multicast: 0, unknownUnicast: 0 },
       macLimit: 131072,
+      uplink: null,
+      uplinkNetns: null,
+      externalIp: [],
+      nextHop: [],
+      masquerade: false,
+      nat: null,
+      routesTo: [],
+      advertise: false,
+      dhcp: null,
+      dns: null,
     });
     assert.deepEqual(value(parseNetworkRequest({ name: 'p', type: 'private', subnets: '10.0.0.0/31' })).gateway, []);
     assert.deepEqual(value(parseNetworkRequest(spec)), spec, 'what was accepted is accepted again');
@@ -39,7 +49,7 @@ describe('a request for a network', () => {
   it('is told everything that is wrong with it at once', () => {
     const request = {
       name: '../etc',
-      type: 'nat',
+      type: 'bridge',
       subnets: ['10.0.0.1/24', '10.0.0.0/24', '10.0.0.128/25', 'fd00::/64', 'fe80::/64', 7],
       gateway: ['10.0.0.0', '192.0.2.1', 'x', '10.0.0.1', '10.0.0.2'],
       pools: ['10.0.0.9-10.0.0.3', '10.9.0.0/24', '10.0.0.1-10.0.0.5', '10.0.0.5'],
@@ -95,6 +105,7 @@ describe('a request for a network', () => {
       'type immutable',
       'subnets immutable',
       'mtu out-of-range',
+      'reserved[0] bad-range',
       'x unknown-field',
     ]);
     assert.deepEqual(problems(parseNetworkPatch({ reserved: ['192.0.2.1'] }, current)), ['reserved[0] bad-range']);
@@ -128,6 +139,9 @@ describe('a request for an endpoint', () => {
       isolated: false,
       offload: true,
       staticMacs: [],
+      publish: [],
+      configure: true,
+      aliases: [],
     });
   });
 
@@ -241,6 +255,15 @@ describe('whatever is sent as a request', () => {
           'mac',
           'vlan',
           'pid',
+          'uplink',
+          'externalIp',
+          'nextHop',
+          'nat',
+          'routesTo',
+          'dhcp',
+          'dns',
+          'publish',
+          'aliases',
           '__proto__',
         ),
         fc.anything(),

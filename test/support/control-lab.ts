@@ -11,6 +11,7 @@ import { createController } from '../../src/control/engine.js';
 import { openEventJournal } from '../../src/control/state/event-journal.js';
 import { KEPT_EVENTS } from '../../src/control/state/event-log.js';
 import { openStore, type Store } from '../../src/control/state/store.js';
+import { ROLE_UPLINK } from '../../src/datapath/program.js';
 import { FakeCaptures } from './fake-captures.js';
 import { FakeDatapath } from './fake-datapath.js';
 import { FakeKernel } from './fake-kernel.js';
@@ -75,7 +76,9 @@ export class ControlLab {
       residentBytes: () => 1,
     };
     const { kernel, datapath, captures } = this;
-    this.controller = await createController({ kernel, datapath, captures, store: failingStore, clock, log, about });
+    const serveDns = () => ({ close: () => {} });
+    const services = { kernel, datapath, captures, serveDns };
+    this.controller = await createController({ ...services, store: failingStore, clock, log, about });
     return this;
   }
 
@@ -106,6 +109,7 @@ export class ControlLab {
       namespaces: [...this.machine.namespaces.keys()].sort(),
       interfaces: interfaces.sort((a, b) => (`${a.path} ${a.ifname}` < `${b.path} ${b.ifname}` ? -1 : 1)),
       markers: [...this.machine.markers].sort(),
+      routing: spaces.flatMap(([path, { routing }]) => (routing === null ? [] : [{ path, ...routing }])),
       descriptors: this.kernel.openDescriptors,
       watches: this.kernel.watchCount,
       ports: [...this.datapath.attached.keys()].sort(),
@@ -134,10 +138,13 @@ export class ControlLab {
       assert.ok((program.portNetwork[view.port] ?? -1) >= 0, `port of ${view.name} is in the program`);
     }
     const hosts = this.controller.listNetworks().filter(({ hostInterface }) => hostInterface !== null).length;
-    assert.equal(attached.size, rows.size + hosts, 'nothing else is polled');
+    const isUplink = (network: number) => network >= 0 && program.networkRole[network] === ROLE_UPLINK;
+    const uplinks = [...program.portNetwork].filter(isUplink).length;
+    const services = [...program.networkServicePort].filter((port) => port >= 0).length;
+    assert.equal(attached.size, rows.size + hosts + uplinks + services, 'nothing else is polled');
     const used = [...program.portNetwork].filter((network) => network >= 0).length;
     assert.equal(used, attached.size, 'nothing else is in the program');
-    assert.equal(program.members.length, used);
+    assert.equal(program.members.length, used - services, 'nothing is flooded to the services');
   }
 
   async close(): Promise<void> {

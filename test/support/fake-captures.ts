@@ -1,6 +1,6 @@
 /** A `CaptureService` that writes nothing: for tests of what the controller does with captures. */
 import type { CapturePort, CaptureService } from '../../src/control/captures/capture-service.js';
-import type { CaptureRequest, CaptureStream, CaptureView } from '../../src/control/controller.js';
+import type { CaptureRequest, CaptureStream, CaptureView } from '../../src/control/controller/captures.js';
 
 export class FakeCaptures implements CaptureService {
   ports: readonly CapturePort[] = [];

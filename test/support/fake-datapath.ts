@@ -19,7 +19,13 @@ export class FakeDatapath implements DatapathHost {
     macs: createMacMemory(),
     capture: createCaptureMemory(1 << 18),
     inject: createInjectMemory(),
+    punts: createCaptureMemory(1 << 18),
+    outbound: createInjectMemory(1 << 18),
   };
+  /** No worker has prepared it: no flows. */
+  flows: Int32Array = new Int32Array(64);
+  /** What the worker does with flows that are to be ended (flow-lab.ts). */
+  onDeleteFlows: (flows: Int32Array) => void = () => {};
   readonly state = 'running';
   appliedVersion = 0;
   program: Program = emptyProgram();
@@ -80,6 +86,11 @@ export class FakeDatapath implements DatapathHost {
   async flushMacs(network: number): Promise<void> {
     await this.call();
     this.flushed.push(network);
+  }
+
+  async deleteFlows(flows: Int32Array): Promise<void> {
+    await this.call();
+    this.onDeleteFlows(flows);
   }
 
   injectFault(how: WorkerFault): void {

@@ -3,15 +3,19 @@
  * file descriptors: what is closed twice, or used after it was closed, is in `faults`.
  */
 import {
+  type FoundLink,
+  type FoundRoute,
   type FoundTap,
   type Kernel,
   KernelError,
   type Namespace,
   type NamespaceWatch,
   type RouteRequest,
+  type RoutingRequest,
   type Tap,
   type TapRequest,
 } from '../../src/control/kernel/kernel.js';
+import { PORT_PACKET, PORT_TAP } from '../../src/datapath/program.js';
 import type { FakeInterface, FakeMachine, FakeNamespace } from './fake-machine.js';
 
 interface OpenTap extends Tap {
@@ -76,6 +80,7 @@ export class FakeKernel implements Kernel {
       for (const each of namespace.interfaces.values()) if (this.fds.has(each.openFd ?? -1)) each.openFd = null;
     }
     this.fds.clear();
+    this.machine.nameless.clear();
     for (const watch of [...this.watches]) watch.stop();
   }
 
@@ -104,7 +109,16 @@ export class FakeKernel implements Kernel {
     return this.openAt(path);
   }
 
+  async makeServiceNamespace(): Promise<Namespace> {
+    await this.call('makeServiceNamespace', '');
+    const path = 'the service namespace';
+    const fd = this.open(path);
+    const { device, inode } = this.machine.addNameless(fd);
+    return { fd, path, device, inode };
+  }
+
   closeNamespace(namespace: Namespace): void {
+    this.machine.nameless.delete(namespace.fd);
     this.close(namespace.fd);
   }
 
@@ -129,6 +143,15 @@ export class FakeKernel implements Kernel {
   async createTap(namespace: Namespace, request: TapRequest): Promise<Tap> {
     await this.call('createTap', request.ifname);
     const place = this.placeOf(namespace);
+    if (request.kind === 'raw') {
+      const device = this.machine.addTap(this.machine.makeNamespace(), request, -1);
+      return this.tapOf(device, this.open(`raw ${request.ifname}`), request);
+    }
+    if (request.kind === 'packet') {
+      const device = place.interfaces.get(request.ifname);
+      if (device === undefined) throw refusal('socket', request.ifname, 'ENODEV');
+      return { ...this.tapOf(device, this.open(`packet ${request.ifname}`), request), portKind: PORT_PACKET };
+    }
     if (place.interfaces.has(request.ifname)) throw refusal('TUNSETIFF', request.ifname, 'EEXIST');
     for (const { routes } of place.interfaces.values()) {
       const isSame = (a: RouteRequest, b: RouteRequest) => a.destination === b.destination && a.metric === b.metric;
@@ -198,6 +221,49 @@ export class FakeKernel implements Kernel {
     return this.machine.hostRoutes;
   }
 
+  async setRouting(namespace: Namespace, request: RoutingRequest): Promise<string[]> {
+    await this.call('setRouting', namespace.path);
+    const place = this.placeOf(namespace);
+    const changed = place.routing === null ? ['net.ipv4.ip_forward'] : [];
+    place.routing = request;
+    return changed;
+  }
+
+  async clearRouting(namespace: Namespace): Promise<void> {
+    await this.call('clearRouting', namespace.path);
+    this.placeOf(namespace).routing = null;
+  }
+
+  async routedNamespaces(): Promise<string[]> {
+    await this.call('routedNamespaces', '');
+    const { host, namespaces } = this.machine;
+    const all: [string, FakeNamespace][] = [['/proc/self/ns/net', host], ...namespaces];
+    return all.filter(([, { routing }]) => routing !== null).map(([path]) => path);
+  }
+
+  async droppingChains(namespace: Namespace): Promise<string[]> {
+    await this.call('droppingChains', namespace.path);
+    return this.placeOf(namespace).droppingChains;
+  }
+
+  async routes(namespace: Namespace): Promise<FoundRoute[]> {
+    await this.call('routes', namespace.path);
+    return this.placeOf(namespace).foreignRoutes;
+  }
+
+  async localPorts(namespace: Namespace): Promise<{ first: number; last: number }> {
+    await this.call('localPorts', namespace.path);
+    return { first: 32768, last: 60999 };
+  }
+
+  async findInterface(namespace: Namespace, ifname: string): Promise<FoundLink | null> {
+    await this.call('findInterface', ifname);
+    const found = this.placeOf(namespace).interfaces.get(ifname);
+    if (found === undefined) return null;
+    const { mac, mtu, addresses } = found;
+    return { ifname, mac, mtu, up: true, addresses };
+  }
+
   private async call(method: keyof Kernel, subject: string): Promise<void> {
     this.calls.push(`${method} ${subject}`.trim());
     // Real calls let other work in between; so do these.
@@ -219,7 +285,16 @@ export class FakeKernel implements Kernel {
     if (!this.fds.has(namespace.fd)) this.faults.push(`use of ${namespace.path} after it was closed`);
     const place = this.machine.all().find(({ inode }) => inode === namespace.inode);
     // A namespace that nothing names any more lives on as long as it is open.
-    return place ?? { device: namespace.device, inode: namespace.inode, interfaces: new Map() };
+    return (
+      place ?? {
+        device: namespace.device,
+        inode: namespace.inode,
+        interfaces: new Map(),
+        routing: null,
+        foreignRoutes: [],
+        droppingChains: [],
+      }
+    );
   }
 
   private interfaceOf(tap: Tap): FakeInterface {
@@ -231,7 +306,7 @@ export class FakeKernel implements Kernel {
 
   private tapOf(device: FakeInterface, fd: number, request: TapRequest): OpenTap {
     const currentName = () => (this.fds.has(fd) ? device.ifname : null);
-    return { fd, request, headerBytes: 12, accepts: request.offload ? 0x2f : 0, currentName };
+    return { fd, portKind: PORT_TAP, request, headerBytes: 12, accepts: request.offload ? 0x2f : 0, currentName };
   }
 
   private open(what: string): number {

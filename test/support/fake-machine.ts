@@ -2,7 +2,7 @@
  * A machine without a kernel: namespaces with interfaces that outlive the daemon which made them. Tests share one between
  * several runs of a daemon (fake-kernel.ts), and do to it what other programs do: delete namespaces, move interfaces.
  */
-import type { RouteRequest, TapRequest } from '../../src/control/kernel/kernel.js';
+import type { FoundRoute, RouteRequest, RoutingRequest, TapRequest } from '../../src/control/kernel/kernel.js';
 
 export interface FakeInterface {
   ifname: string;
@@ -20,6 +20,12 @@ export interface FakeNamespace {
   device: number;
   inode: number;
   interfaces: Map<string, FakeInterface>;
+  /** What weft has it do for its uplinks. */
+  routing: RoutingRequest | null;
+  /** Routes over interfaces that are not weft's. */
+  foreignRoutes: FoundRoute[];
+  /** Firewalls that drop what is forwarded. */
+  droppingChains: string[];
 }
 
 export class FakeMachine {
@@ -29,6 +35,8 @@ export class FakeMachine {
   /** Names of namespaces that weft made. */
   readonly markers = new Set<string>();
   readonly hostRoutes: { destination: string; device: string }[] = [];
+  /** Namespaces without a name, by the descriptor that holds them; they end with the daemon. */
+  readonly nameless = new Map<number, FakeNamespace>();
   private serial = 100;
   private readonly endListeners = new Set<(namespace: FakeNamespace) => void>();
 
@@ -43,6 +51,12 @@ export class FakeMachine {
     return namespace;
   }
 
+  addNameless(fd: number): FakeNamespace {
+    const namespace = this.makeNamespace();
+    this.nameless.set(fd, namespace);
+    return namespace;
+  }
+
   /** An interface that somebody else made. */
   addInterface(namespace: FakeNamespace, ifname: string): FakeInterface {
     const added = {
@@ -51,7 +65,7 @@ export class FakeMachine {
       index: ++this.serial,
       mac: '',
       mtu: 1500,
-      addresses: [],
+      addresses: [] as string[],
       routes: [],
       openFd: null,
     };
@@ -77,8 +91,10 @@ export class FakeMachine {
   /** Everything that does not survive a reboot goes. */
   reboot(): void {
     this.namespaces.clear();
+    this.nameless.clear();
     this.markers.clear();
     this.host.interfaces.clear();
+    this.host.routing = null;
   }
 
   onNamespaceEnd(listener: (namespace: FakeNamespace) => void): () => void {
@@ -87,10 +103,18 @@ export class FakeMachine {
   }
 
   all(): FakeNamespace[] {
-    return [this.host, ...this.namespaces.values()];
+    return [this.host, ...this.namespaces.values(), ...this.nameless.values()];
   }
 
-  private makeNamespace(): FakeNamespace {
-    return { device: 4, inode: ++this.serial, interfaces: new Map() };
+  /** Not known to anybody yet. */
+  makeNamespace(): FakeNamespace {
+    return {
+      device: 4,
+      inode: ++this.serial,
+      interfaces: new Map(),
+      routing: null,
+      foreignRoutes: [],
+      droppingChains: [],
+    };
   }
 }

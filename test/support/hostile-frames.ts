@@ -8,6 +8,13 @@ import { BROADCAST, ether, join, mac, numberedMac, type TestFrame, vnetBytes } f
 import { randomPartial, randomSuperFrame, type SuperFrameKind } from './random-frames.js';
 
 const TEMPLATES = 600;
+
+export interface HostileSettings {
+  /** Frames that the damaged ones are made of, in place of random ones for a switch. */
+  templates: readonly TestFrame[];
+  /** MACs that are put in now and then. */
+  addresses: readonly string[];
+}
 const STATIONS = 40;
 const VNET_BYTES = 12;
 /** How many of the templates are super-frames, and how long most of them may be: the rest of the test is small frames. */
@@ -23,15 +30,18 @@ export class HostileFrames {
   private readonly prng: Prng;
   private readonly templates: { frame: Uint8Array; vnet: Uint8Array }[] = [];
   private readonly addresses: Uint8Array[];
+  private readonly isGiven: boolean;
 
-  constructor(seed: number) {
+  constructor(seed: number, settings?: HostileSettings) {
     const prng = new Prng(seed);
     this.prng = prng;
+    this.isGiven = settings !== undefined;
     const stations = Array.from({ length: STATIONS }, (_, n) => numberedMac(n));
     const groups = [BROADCAST, '01:00:5e:00:00:01', '01:80:c2:00:00:0e', '33:33:00:00:00:01', '00:00:00:00:00:00'];
-    this.addresses = [...stations, ...stations, ...groups].map((text) => Uint8Array.from(mac(text)));
-    for (let i = 0; i < TEMPLATES; i++) {
-      const { bytes, vnet } = this.template(i);
+    const addresses = settings?.addresses ?? [...stations, ...stations, ...groups];
+    this.addresses = addresses.map((text) => Uint8Array.from(mac(text)));
+    for (let i = 0; i < (settings?.templates.length ?? TEMPLATES); i++) {
+      const { bytes, vnet } = settings?.templates[i] ?? this.template(i);
       this.templates.push({ frame: bytes, vnet: vnetBytes(vnet) });
     }
   }
@@ -58,15 +68,20 @@ export class HostileFrames {
     const { prng } = this;
     const { bytes, view } = slab;
     this.count++;
-    const { frame, vnet } = this.templates[prng.below(TEMPLATES)]!;
+    const { frame, vnet } = this.templates[prng.below(this.templates.length)]!;
     bytes.set(vnet, at - VNET_BYTES);
     bytes.set(frame, at);
     let length = frame.length;
-    if (prng.below(3) !== 0) bytes.set(this.addresses[prng.below(this.addresses.length)]!, at);
-    if (prng.below(3) !== 0) bytes.set(this.addresses[prng.below(this.addresses.length)]!, at + 6);
+    if (this.mayReplace()) bytes.set(this.addresses[prng.below(this.addresses.length)]!, at);
+    if (this.mayReplace()) bytes.set(this.addresses[prng.below(this.addresses.length)]!, at + 6);
     for (let mutations = prng.below(4); mutations > 0; mutations--) length = this.mutate(bytes, view, at, length);
     return length;
   };
+
+  /** Given frames are meant for somebody and mostly keep their addresses. */
+  private mayReplace(): boolean {
+    return this.isGiven ? this.prng.below(6) === 0 : this.prng.below(3) !== 0;
+  }
 
   private mutate(bytes: Uint8Array, view: DataView, at: number, length: number): number {
     const { prng } = this;

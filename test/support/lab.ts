@@ -9,15 +9,21 @@
  * accounted for, and the tables are sound.
  */
 import { strict as assert } from 'node:assert';
+import { createCaptureMemory } from '../../src/capture/capture-layout.js';
+import { CaptureRingReader } from '../../src/capture/capture-ring-reader.js';
+import { PuntRing } from '../../src/capture/punt-ring.js';
 import { Counters, createCounterMemory, dropAt, TOTAL, totalAt } from '../../src/datapath/counters.js';
 import { Datapath } from '../../src/datapath/datapath.js';
 import { DROP_REASONS, type DropName } from '../../src/datapath/drop-reasons.js';
 import type { FrameTap } from '../../src/datapath/frame-tap.js';
+import { createNat, type Nat } from '../../src/datapath/nat.js';
 import { MAX_NETWORKS, MAX_PORTS } from '../../src/datapath/program.js';
+import { Punts } from '../../src/datapath/punts.js';
 import { FrameVector } from '../../src/frames/frame-vector.js';
 import { createSlab, type Slab } from '../../src/frames/slab.js';
 import { TransmitQueue } from '../../src/frames/transmit-queue.js';
 import { createInjectMemory, InjectRingReader, InjectRingWriter } from '../../src/ports/inject-ring.js';
+import { OutboundRingReader } from '../../src/ports/outbound-ring.js';
 import { createMacMemory, listMacs, MacTable } from '../../src/tables/mac-table.js';
 import { checkConservation } from './conservation.js';
 import type { TestFrame } from './frame-builders.js';
@@ -48,6 +54,7 @@ export type DropCounts = Partial<Record<DropName, number>>;
 /** No test needs more turns for what it sent; a datapath that never gets done does not hang the suite. */
 const MAX_TURNS = 100_000;
 const MAC_SEED = 0x5eed;
+const NAT_CAPACITY = 4096;
 
 const openLabs = new Set<Lab>();
 const failures: string[] = [];
@@ -82,12 +89,18 @@ export class Lab {
   readonly io: MemoryIo;
   readonly datapath: Datapath;
   readonly macs: MacTable;
+  readonly nat: Nat;
   readonly counters: Counters;
   nowMs = 0;
   private readonly macMemory = createMacMemory();
   private readonly injectMemory = createInjectMemory();
   /** The control thread's end of the injection ring; `inject` is what most tests want. */
   readonly injections = new InjectRingWriter(this.injectMemory);
+  private readonly outboundMemory = createInjectMemory(1 << 18);
+  /** The control thread's ends of the ways from and to its services. */
+  readonly outbound = new InjectRingWriter(this.outboundMemory);
+  private readonly puntMemory = createCaptureMemory(1 << 18);
+  private readonly puntReader = new CaptureRingReader(this.puntMemory);
   private placed = new Map<string, PlacedPort>();
   private version = 0;
   private serial = 0;
@@ -99,6 +112,7 @@ export class Lab {
     const queue = new TransmitQueue(slab);
     this.io = new MemoryIo(slab, frames, queue);
     this.macs = new MacTable(this.macMemory, MAX_PORTS, MAX_NETWORKS, MAC_SEED);
+    this.nat = createNat(NAT_CAPACITY, 0x5eed, 0xbeef, 0);
     this.counters = new Counters(createCounterMemory());
     this.datapath = new Datapath({
       slab,
@@ -106,10 +120,14 @@ export class Lab {
       queue,
       io: this.io,
       injector: new InjectRingReader(this.injectMemory, slab, frames),
+      outlet: new OutboundRingReader(this.outboundMemory, slab, frames),
+      punts: new Punts(new PuntRing(this.puntMemory, slab.bytes, (...range) => this.io.sum(...range))),
       macs: this.macs,
+      nat: this.nat,
       counters: this.counters,
       tap: settings.tap?.(slab) ?? SILENT_TAP,
       nowMs: () => this.nowMs | 0,
+      seed: MAC_SEED,
       wallMs: () => this.nowMs,
     });
     this.change(settings);
@@ -127,12 +145,12 @@ export class Lab {
     this.placed = new Map();
     for (const [name, port] of list) {
       const known = before.get(name);
-      if (known !== undefined) this.placed.set(name, { ...port, index: known.index, serial: known.serial });
+      if (known !== undefined) this.placed.set(name, { ...port, name, index: known.index, serial: known.serial });
     }
     for (const [name, port] of list) {
       if (this.placed.has(name)) continue;
       const index = this.lowestFreeRow();
-      this.placed.set(name, { ...port, index, serial: ++this.serial });
+      this.placed.set(name, { ...port, name, index, serial: ++this.serial });
       this.io.attach(index, headerBytesOf(port));
     }
     this.datapath.adopt(buildProgram(++this.version, networks, [...this.placed.values()], captureSnaplen));
@@ -167,6 +185,24 @@ export class Lab {
     }
   }
 
+  /** Sends a frame out through a port, as a service of the control thread does, and runs. */
+  sendOut(name: string, { bytes }: TestFrame): void {
+    const port = this.placed.get(name);
+    assert.ok(port !== undefined, `${name} is a port of the lab`);
+    assert.ok(this.outbound.write(port.index, port.serial, bytes, null), 'there is room in the ring');
+    this.run();
+  }
+
+  /** What the control thread got for its services since the last call, as `PORT: FRAME`. */
+  takePunted(): string[] {
+    const nameOf = new Map([...this.placed].map(([name, { index }]) => [index, name]));
+    const punted: string[] = [];
+    this.puntReader.read(({ bytes, at, captured, port }) => {
+      punted.push(`${nameOf.get(port)}: ${printFrame({ bytes: bytes.slice(at, at + captured), vnet: null })}`);
+    }, Number.POSITIVE_INFINITY);
+    return punted;
+  }
+
   /** Lets frames arrive at a port without running yet. */
   queue(name: string, ...frames: readonly TestFrame[]): void {
     this.io.port(this.index(name)).arrivals.push(...frames);
@@ -175,7 +211,9 @@ export class Lab {
   /** Runs turns until nothing is left to read. */
   run(): void {
     for (let turn = 0; turn < MAX_TURNS; turn++) {
-      if (this.datapath.turn(0) === 0 && this.io.waiting === 0 && this.injections.isEmpty) return;
+      const frames = this.datapath.turn(0);
+      const isDone = this.io.waiting === 0 && this.injections.isEmpty && this.outbound.isEmpty;
+      if (frames === 0 && isDone && !this.datapath.hasWork) return;
     }
     assert.fail(`${this.io.waiting} frames are left after ${MAX_TURNS} turns`);
   }
@@ -242,6 +280,7 @@ export class Lab {
     openLabs.delete(this);
     this.run();
     this.expect({});
+    assert.deepEqual(this.takePunted(), [], 'nothing was left for services');
     checkConservation(this.counters.values);
     checkMacTable(this.macs, this.macMemory);
     assert.deepEqual(this.datapath.faults, [], 'no port failed unexpectedly');

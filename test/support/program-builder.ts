@@ -18,10 +18,11 @@ import {
   VLAN_TRUNK,
 } from '../../src/datapath/program.js';
 import { mac } from './frame-builders.js';
+import { gatewayFlags, type NetworkWithGateway, routerColumns } from './router-columns.js';
 
 export const ACCEPTS_ALL = ACCEPTS_CHECKSUM | ACCEPTS_TSO4 | ACCEPTS_TSO6 | ACCEPTS_TSO_ECN | ACCEPTS_USO;
 
-export interface NetworkSettings {
+export interface NetworkSettings extends NetworkWithGateway {
   mtu?: number;
   ageingSeconds?: number;
   filterControl?: boolean;
@@ -48,6 +49,8 @@ export interface PortSettings {
 export interface PlacedPort extends PortSettings {
   index: number;
   serial: number;
+  /** What a gateway calls it by. */
+  name?: string;
 }
 
 export const DEFAULT_NETWORK = 'blue';
@@ -69,6 +72,11 @@ export function buildProgram(
   const placed = [...ports].sort((a, b) => a.index - b.index);
   const members = names.map((_, network) => placed.filter((port) => networkOf(port) === network).map((p) => p.index));
   const portCount = Math.max(0, ...placed.map((port) => port.index + 1));
+  const portOf = (name: string): number => {
+    const port = placed.find((each) => each.name === name);
+    if (port === undefined) throw new Error(`no port is called ${name}`);
+    return port.index;
+  };
   const trunks: Int32Array[] = [];
   const program = {
     version,
@@ -81,6 +89,7 @@ export function buildProgram(
     members: Int32Array.from(members.flat()),
     staticMacs: Int32Array.from(placed.flatMap((port) => staticRows(port, networkOf(port)))),
     trunkSets: new Int32Array(0),
+    ...routerColumns([...networks], portOf),
     captureSnaplen,
   };
   for (const port of placed) writePort(program, port, networkOf(port), trunks);
@@ -107,7 +116,10 @@ function networkColumns(networks: readonly NetworkSettings[]) {
   return {
     networkMtu: column(({ mtu }) => mtu ?? 1500),
     networkAgeingMs: column(({ ageingSeconds }) => 1000 * (ageingSeconds ?? DEFAULT_AGEING_SECONDS)),
-    networkFlags: Uint8Array.from(networks, ({ filterControl }) => (filterControl ? NETWORK_FILTER_CONTROL : 0)),
+    networkFlags: Uint8Array.from(
+      networks,
+      (network) => gatewayFlags(network) | (network.filterControl ? NETWORK_FILTER_CONTROL : 0),
+    ),
     networkMacLimit: column(({ macLimit }) => macLimit ?? 131072),
     networkStormBroadcast: column(({ storm }) => storm?.broadcast ?? 0),
     networkStormMulticast: column(({ storm }) => storm?.multicast ?? 0),

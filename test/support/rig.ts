@@ -3,14 +3,19 @@
  * leave, without copies and without garbage. For tests and benchmarks with millions of frames; lab.ts is for all others.
  */
 import { strict as assert } from 'node:assert';
+import { createCaptureMemory } from '../../src/capture/capture-layout.js';
+import { PuntRing } from '../../src/capture/punt-ring.js';
 import { Counters, createCounterMemory } from '../../src/datapath/counters.js';
 import { Datapath } from '../../src/datapath/datapath.js';
 import type { FrameTap } from '../../src/datapath/frame-tap.js';
+import { createNat, type Nat } from '../../src/datapath/nat.js';
 import { MAX_NETWORKS, MAX_PORTS, type Program } from '../../src/datapath/program.js';
+import { Punts } from '../../src/datapath/punts.js';
 import { FrameVector } from '../../src/frames/frame-vector.js';
 import { createSlab, HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../../src/frames/slab.js';
 import { TransmitQueue } from '../../src/frames/transmit-queue.js';
 import { createInjectMemory, InjectRingReader } from '../../src/ports/inject-ring.js';
+import { OutboundRingReader } from '../../src/ports/outbound-ring.js';
 import { type PortIo, READY_PORTS } from '../../src/ports/port.js';
 import { createMacMemory, MacTable } from '../../src/tables/mac-table.js';
 import * as checksum from '../../src/wire/checksum.js';
@@ -42,6 +47,7 @@ export interface Rig {
   injectMemory: SharedArrayBuffer;
   macs: MacTable;
   macMemory: SharedArrayBuffer;
+  nat: Nat;
   counters: Counters;
   datapath: Datapath;
 }
@@ -55,14 +61,32 @@ export function createRig(options: RigOptions): Rig {
   const io = new RigIo(slab, frames, queue, options);
   const macMemory = createMacMemory();
   const macs = new MacTable(macMemory, MAX_PORTS, MAX_NETWORKS, 0x5eed);
+  const nat = createNat(1024, 0x5eed, 0xbeef, 0);
   const counters = new Counters(createCounterMemory());
   const nowMs = options.nowMs ?? (() => 0);
   const injectMemory = createInjectMemory();
   const injector = new InjectRingReader(injectMemory, slab, frames);
-  const parts = { slab, frames, queue, io, injector, macs, counters, tap: SILENT_TAP, nowMs, wallMs: () => 0 };
+  const outlet = new OutboundRingReader(createInjectMemory(), slab, frames);
+  const punts = new Punts(new PuntRing(createCaptureMemory(1 << 18), slab.bytes, (...range) => io.sum(...range)));
+  const parts = {
+    slab,
+    frames,
+    queue,
+    io,
+    injector,
+    outlet,
+    punts,
+    macs,
+    nat,
+    counters,
+    tap: SILENT_TAP,
+    nowMs,
+    seed: 0x5eed,
+    wallMs: () => 0,
+  };
   const datapath = new Datapath(parts);
   datapath.adopt(options.program);
-  return { slab, frames, queue, io, injectMemory, macs, macMemory, counters, datapath };
+  return { slab, frames, queue, io, injectMemory, macs, macMemory, nat, counters, datapath };
 }
 
 export class RigIo implements PortIo {
@@ -137,8 +161,11 @@ export class RigIo implements PortIo {
     this.poisonedCount += 4;
   }
 
-  /** Nothing outside the frames of the last turn was written to. */
-  private checkPoison(): void {
+  /**
+   * Nothing outside the frames of the last turn was written to. Looked at before the next frames are read; after each turn by who has
+   * frames held back, which come to stand where others were.
+   */
+  checkPoison(): void {
     const { poisoned } = this;
     const { bytes } = this.slab;
     for (let slot = 0; slot < this.poisonedCount; slot += 2) {

@@ -15,6 +15,8 @@ import { Daemon } from './system-daemon.js';
 import { Background, endBackground, inNamespace, must, type Outcome, type RunOptions, run } from './system-process.js';
 
 const NAMESPACE_DIRECTORY = '/run/netns';
+/** Where weft writes the resolv.conf of compartments. */
+const NAMESPACE_CONFIGURATION = '/etc/netns';
 let labCount = 0;
 
 export interface Subnet {
@@ -182,8 +184,14 @@ export class Lab {
       if (this.#isOurs(link)) found.push(`interface ${link.name} (${link.alias}) is left on the host`);
     }
     for (const daemon of this.#daemons) {
-      const markers = join(daemon.runDir, 'owned');
-      if (existsSync(markers)) found.push(...readdirSync(markers).map((name) => `marker ${name} is left`));
+      for (const directory of ['owned', 'routing']) {
+        const markers = join(daemon.runDir, directory);
+        if (existsSync(markers)) found.push(...readdirSync(markers).map((name) => `marker ${name} is left`));
+      }
+    }
+    if (existsSync(NAMESPACE_CONFIGURATION)) {
+      const files = readdirSync(NAMESPACE_CONFIGURATION).filter((name) => name.startsWith(`${this.prefix}-`));
+      found.push(...files.map((name) => `${join(NAMESPACE_CONFIGURATION, name)} is left`));
     }
     found.push(...this.#processes().map((pid) => `process ${pid} still runs`));
     return found;
@@ -192,6 +200,10 @@ export class Lab {
   async #removeLeftovers(): Promise<void> {
     for (const pid of this.#processes()) process.kill(pid, 'SIGKILL');
     for (const name of this.#ownNamespaces()) await run(['ip', 'netns', 'delete', name]);
+    for (const name of existsSync(NAMESPACE_CONFIGURATION) ? readdirSync(NAMESPACE_CONFIGURATION) : []) {
+      if (!name.startsWith(`${this.prefix}-`)) continue;
+      rmSync(join(NAMESPACE_CONFIGURATION, name), { recursive: true, force: true });
+    }
     for (const link of await readLinks(null)) {
       if (this.#isOurs(link)) await run(['ip', 'link', 'delete', 'dev', link.name]);
     }

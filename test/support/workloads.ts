@@ -3,19 +3,25 @@ import type { Program } from '../../src/datapath/program.js';
 import type { MacTable } from '../../src/tables/mac-table.js';
 import {
   BROADCAST,
+  type BuiltFrame,
   ether,
   GSO_TCP4,
   ipv4,
+  ipv6,
   numberedMac,
+  type Packet,
   pattern,
   superFrame,
+  TCP_SYN,
   type TestFrame,
   tcp,
   udp,
   vnetBytes,
 } from './frame-builders.js';
-import { buildProgram, DEFAULT_NETWORK, type PortSettings } from './program-builder.js';
+import { ping } from './network-frames.js';
+import { buildProgram, DEFAULT_NETWORK, type NetworkSettings, type PortSettings } from './program-builder.js';
 import type { FrameSource } from './rig.js';
+import { gatewayMac } from './router-columns.js';
 
 export interface Workload {
   name: string;
@@ -35,6 +41,48 @@ const RECEIVER = 1;
 const V4 = { from: '192.0.2.1', to: '192.0.2.2' };
 const MANY_MACS = 65_536;
 
+const INSIDE = '10.0.0.2';
+const OTHER = '10.0.1.2';
+const WORLD = '198.51.100.7';
+const INSIDE6 = 'fd00:a::2';
+const WORLD6 = '2001:db8:f::7';
+const NEXT_HOPS = ['203.0.113.254', '2001:db8:e::fe'];
+const GATEWAYS: [string, NetworkSettings][] = [
+  [
+    DEFAULT_NETWORK,
+    {
+      gateway: {
+        addresses: ['10.0.0.1/24', 'fd00:a::1/64'],
+        routesTo: ['other'],
+        neighbours: [{ address: INSIDE, mac: numberedMac(1), port: 'port0' }],
+        nat: {
+          filtering: 'endpoint-independent',
+          published: [{ protocol: 'udp', port: 53, inside: INSIDE, insidePort: 53 }],
+        },
+      },
+    },
+  ],
+  [
+    'other',
+    { gateway: { addresses: ['10.0.1.1/24'], neighbours: [{ address: OTHER, mac: numberedMac(2), port: 'port1' }] } },
+  ],
+  [
+    'uplink',
+    {
+      gateway: {
+        uplinkOf: DEFAULT_NETWORK,
+        addresses: ['203.0.113.1/24', '2001:db8:e::1/64'],
+        nextHops: NEXT_HOPS,
+        neighbours: NEXT_HOPS.map((address) => ({ address, mac: numberedMac(3), port: 'port2' })),
+      },
+    },
+  ],
+];
+const PUBLISHED = ether(
+  { from: numberedMac(3), to: gatewayMac(2) },
+  ipv4({ from: WORLD, to: '203.0.113.1' }, udp(4000, 53, pattern(SMALL_PAYLOAD))),
+);
+
 export const WORKLOADS: readonly Workload[] = [
   workload('unicast, 60 B', [{}, {}], [small(1, 2)]),
   workload('unicast, 60 B, 65536 stations', [{}, {}], numbered(MANY_MACS)),
@@ -43,6 +91,14 @@ export const WORKLOADS: readonly Workload[] = [
   workload('checksum finished, 1514 B', [{}, { accepts: 0 }], [partialFrame()]),
   workload('super-frame, 64 KiB, whole', [{}, {}], [largest()]),
   workload('super-frame, 64 KiB, cut into 45', [{}, { accepts: 0 }], [largest()]),
+  routed('routed, 60 B', toGateway(ipv4({ from: INSIDE, to: OTHER }, udp(4000, 53, pattern(SMALL_PAYLOAD))))),
+  routed('NAT, 60 B', toGateway(ipv4({ from: INSIDE, to: WORLD }, udp(4000, 53, pattern(SMALL_PAYLOAD))))),
+  routed('NAT, 60 B, 512 flows', ...numberedFlows(512)),
+  routed('NAT, IPv6, 80 B', toGateway(ipv6({ from: INSIDE6, to: WORLD6 }, udp(4000, 53, pattern(SMALL_PAYLOAD))))),
+  routed('NAT, super-frame, 64 KiB', natStream()),
+  routed('published port, 60 B', PUBLISHED),
+  routed('ping answered, 98 B', toGateway(ipv4({ from: INSIDE, to: '10.0.0.1' }, ping(1, 1, pattern(56))))),
+  routed('time exceeded', toGateway(ipv4({ from: INSIDE, to: OTHER, ttl: 1 }, udp(4000, 53, pattern(SMALL_PAYLOAD))))),
 ];
 
 function workload(name: string, ports: PortSettings[], frames: readonly TestFrame[]): Workload {
@@ -52,6 +108,41 @@ function workload(name: string, ports: PortSettings[], frames: readonly TestFram
   if (frames.length === 1) known.push({ mac: numberedMac(2), port: RECEIVER });
   const isHeavy = ports.length > 2 || frames[0]!.bytes.length > 2000;
   return { name, program, senders: [SENDER], isHeavy, known, source: rotating(frames) };
+}
+
+/** A station of a nat network, one of another network, and the outside. */
+function routed(name: string, ...frames: readonly TestFrame[]): Workload {
+  const ports = [{}, { network: 'other' }, { network: 'uplink' }].map((port, index) => {
+    return { ...port, index, serial: index + 1, name: `port${index}` };
+  });
+  const program = buildProgram(1, new Map(GATEWAYS), ports);
+  const isHeavy = frames[0]!.bytes.length > 2000;
+  return {
+    name,
+    program,
+    senders: [frames[0] === PUBLISHED ? 2 : SENDER],
+    isHeavy,
+    known: [],
+    source: rotating(frames),
+  };
+}
+
+function toGateway(packet: Packet): BuiltFrame {
+  return ether({ from: numberedMac(1), to: gatewayMac(0) }, packet);
+}
+
+function numberedFlows(count: number): TestFrame[] {
+  return Array.from({ length: count }, (_, n) =>
+    toGateway(ipv4({ from: INSIDE, to: WORLD }, udp(4000 + n, 53, pattern(SMALL_PAYLOAD)))),
+  );
+}
+
+function natStream(): TestFrame {
+  return superFrame(
+    toGateway(ipv4({ from: INSIDE, to: WORLD }, tcp({ flags: TCP_SYN }, pattern(65_495)))),
+    GSO_TCP4,
+    1460,
+  );
 }
 
 /** Writes one frame after the other, for ever. */

@@ -5,11 +5,9 @@
  * Drops: control-filtered, vlan-not-allowed, exceeds-mtu.
  */
 import { drop, type FrameVector, PENDING } from '../../frames/frame-vector.js';
+import { largestPacketBytes } from '../../frames/packet-bytes.js';
 import * as ethernet from '../../wire/ethernet.js';
-import * as tcp from '../../wire/tcp.js';
-import * as udp from '../../wire/udp.js';
 import * as vlan from '../../wire/vlan.js';
-import * as vnet from '../../wire/vnet-header.js';
 import { DROP } from '../drop-reasons.js';
 import { NETWORK_FILTER_CONTROL, type Program, VLAN_ACCESS } from '../program.js';
 import { carriesTagged } from '../vlan-membership.js';
@@ -43,14 +41,4 @@ function vlanOfArrival(frames: FrameVector, i: number, view: DataView, program: 
   if (program.portVlanMode[port] === VLAN_ACCESS) return tag === 0 ? program.portVlan[port]! : -1;
   if (tag === 0) return program.portVlan[port]!;
   return carriesTagged(program, port, tag) ? tag : -1;
-}
-
-/** L3 bytes of the frame, or of the largest segment that it will be cut into. */
-function largestPacketBytes(frames: FrameVector, i: number, view: DataView): number {
-  const l2Bytes = frames.l3At[i]! - frames.start[i]!;
-  const packet = frames.length[i]! - l2Bytes;
-  if (frames.gsoType[i] === vnet.GSO_NONE) return packet;
-  const l4 = frames.checksumStart[i]!;
-  const l4Bytes = frames.gsoType[i] === vnet.GSO_UDP ? udp.HEADER_BYTES : tcp.headerBytes(view, frames.start[i]! + l4);
-  return Math.min(packet, l4 - l2Bytes + l4Bytes + frames.gsoSize[i]!);
 }

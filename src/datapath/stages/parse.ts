@@ -1,11 +1,12 @@
 /**
  * Reads the Ethernet header, the VLAN tags and the vnet header of each arrival into columns.
  *
- * Reads: start length ingressPort. Writes: network destination* source* etherType tagged l3At gso* checksum* verdict.
+ * Reads: start length ingressPort. Writes: network destination* source* etherType tagged l3At gso* checksum* verdict,
+ * and what says that the router did nothing yet: interest pieceBytes originalAt.
  * Drops: unknown-port, truncated, bad-offload, invalid-source. What lies behind the Ethernet header is not judged here: a
  * switch is transparent.
  */
-import { COMPLETE, drop, type FrameVector, PENDING } from '../../frames/frame-vector.js';
+import { COMPLETE, drop, type FrameVector, NO_INTEREST, PENDING } from '../../frames/frame-vector.js';
 import * as ethernet from '../../wire/ethernet.js';
 import * as tcp from '../../wire/tcp.js';
 import * as udp from '../../wire/udp.js';
@@ -16,13 +17,16 @@ import type { Program } from '../program.js';
 
 export function parse(frames: FrameVector, view: DataView, program: Program): void {
   const { count, start, length, ingressPort, network, verdict, sourceHigh, sourceLow, checksumStart, gsoType } = frames;
-  const { destinationHigh, destinationLow } = frames;
+  const { destinationHigh, destinationLow, interest, pieceBytes, originalAt } = frames;
   const { portCount, portNetwork, portHeaderBytes } = program;
   const { injected } = frames;
   for (let i = 0; i < count; i++) {
     verdict[i] = PENDING;
     checksumStart[i] = COMPLETE;
     gsoType[i] = vnet.GSO_NONE;
+    interest[i] = NO_INTEREST;
+    pieceBytes[i] = 0;
+    originalAt[i] = 0;
     const port = ingressPort[i]!;
     const owner = port < portCount ? portNetwork[port]! : -1;
     network[i] = owner;

@@ -1,17 +1,29 @@
 /**
  * The virtual switch: learns where the sender is, decides where the frame goes.
  *
- * Reads: network vlan ingressPort source* destination*. Writes: egressPort verdict.
+ * Reads: network vlan tagged l3At ingressPort source* destination*. Writes: egressPort interest verdict.
  * Drops: storm, same-port, isolated, vlan-not-carried.
  * IEEE 802.1Q-2018 sections 8.7 (learning) and 8.8.3 (forwarding), without its filtering of reserved addresses: weft is
  * transparent unless the network asks for it (stages/ingress.ts).
  */
-import { drop, FLOOD, FORWARDED, type FrameVector, forward, PENDING } from '../../frames/frame-vector.js';
+import {
+  drop,
+  FLOOD,
+  FOR_HOST,
+  FOR_ROUTER,
+  FORWARDED,
+  type FrameVector,
+  forward,
+  OVERHEARD,
+  PENDING,
+  ROUTING,
+} from '../../frames/frame-vector.js';
 import type { MacTable } from '../../tables/mac-table.js';
 import { STORM_BROADCAST, STORM_MULTICAST, STORM_UNKNOWN, type StormTable } from '../../tables/storm-table.js';
 import * as ethernet from '../../wire/ethernet.js';
+import { TAG_BYTES } from '../../wire/vlan.js';
 import { DROP } from '../drop-reasons.js';
-import { PORT_ISOLATED, type Program } from '../program.js';
+import { NETWORK_SHARED_GATEWAY, PORT_ISOLATED, type Program, ROLE_SWITCH } from '../program.js';
 import { carries } from '../vlan-membership.js';
 
 export function switchFrames(
@@ -22,20 +34,78 @@ export function switchFrames(
   now: number,
 ): void {
   const { count, verdict, network, vlan, ingressPort, sourceHigh, sourceLow } = frames;
-  const { networkMacLimit } = program;
+  const { networkMacLimit, networkRole } = program;
   let before = -1;
+  /** The same for frames to the gateway. */
+  let routed = -1;
+  frames.routing = 0;
   for (let i = 0; i < count; i++) {
     if (verdict[i] !== PENDING) continue;
     if (before >= 0 && isSameConversation(frames, before, i)) {
       forward(frames, i, frames.egressPort[before]!);
       continue;
     }
+    if (routed >= 0 && isSameConversation(frames, routed, i) && isPlain(frames, i)) {
+      leaveToRouter(frames, i);
+      continue;
+    }
     const owner = network[i]!;
-    const limit = networkMacLimit[owner]!;
-    macs.learn(owner, vlan[i]!, sourceHigh[i]!, sourceLow[i]!, ingressPort[i]!, now, limit);
+    const hasGateway = networkRole[owner] !== ROLE_SWITCH && vlan[i] === 0 && isPlain(frames, i);
+    if (!hasGateway || !isFromGateway(frames, i, program, owner)) {
+      const limit = networkMacLimit[owner]!;
+      macs.learn(owner, vlan[i]!, sourceHigh[i]!, sourceLow[i]!, ingressPort[i]!, now, limit);
+    }
+    if (hasGateway && isForGateway(frames, i, program, owner)) {
+      leaveToRouter(frames, i);
+      routed = i;
+      continue;
+    }
     decide(frames, i, program, macs, storms, now);
     before = verdict[i] === FORWARDED && frames.egressPort[i] !== FLOOD ? i : -1;
+    if (hasGateway && verdict[i] === FORWARDED) noteInterest(frames, i, program, owner);
+    if (frames.interest[i] !== 0) before = -1;
   }
+}
+
+function leaveToRouter(frames: FrameVector, i: number): void {
+  frames.interest[i] = FOR_ROUTER;
+  frames.verdict[i] = ROUTING;
+  frames.routing++;
+}
+
+/** Without a tag, or with a priority tag only; what stands behind other tags is not for the gateway. */
+function isPlain(frames: FrameVector, i: number): boolean {
+  return frames.l3At[i]! - frames.start[i]! === ethernet.HEADER_BYTES + frames.tagged[i]! * TAG_BYTES;
+}
+
+/** Whether the MAC of the network's gateway, which is weft itself, sent the frame: nothing is learned from who claims to be. */
+function isFromGateway(frames: FrameVector, i: number, program: Program, owner: number): boolean {
+  if ((program.networkFlags[owner]! & NETWORK_SHARED_GATEWAY) !== 0) return false;
+  return frames.sourceLow[i] === program.gatewayMacLow[owner] && frames.sourceHigh[i] === program.gatewayMacHigh[owner];
+}
+
+/** Whether the frame is for the MAC of a gateway that is weft itself. */
+function isForGateway(frames: FrameVector, i: number, program: Program, owner: number): boolean {
+  if ((program.networkFlags[owner]! & NETWORK_SHARED_GATEWAY) !== 0) return false;
+  return (
+    frames.destinationLow[i] === program.gatewayMacLow[owner] &&
+    frames.destinationHigh[i] === program.gatewayMacHigh[owner]
+  );
+}
+
+/** Notes on a forwarded frame why the router may want to look at it. */
+function noteInterest(frames: FrameVector, i: number, program: Program, owner: number): void {
+  if (
+    frames.destinationLow[i] === program.gatewayMacLow[owner] &&
+    frames.destinationHigh[i] === program.gatewayMacHigh[owner]
+  ) {
+    frames.interest[i] = FOR_HOST;
+  } else if (frames.egressPort[i] === FLOOD && ethernet.isGroup(frames.destinationHigh[i]!)) {
+    frames.interest[i] = OVERHEARD;
+  } else {
+    return;
+  }
+  frames.routing++;
 }
 
 /**

@@ -2,14 +2,16 @@
  * Turns verdicts into departures and hands them to the kernel.
  *
  * Reads every column. Writes: checksum* of a frame whose checksum is completed in place; verdict of a flooded frame that
- * nobody could take (no-destination). Drops departures: port-down, port-gone, queue-full, refused, not-segmentable.
+ * nobody takes (no-destination). Drops departures: port-down, port-gone, queue-full, refused, not-segmentable.
  *
  * A departure is normally one row of the transmit queue: the frame as it lies in the slab behind its vnet header. Where the
  * port wants another form, only the head differs: a tag is inserted or removed, a super-frame is cut (frames/segment.ts), and
  * head and untouched payload are written together. When the queue or the scratch memory is full it is flushed and reused, so
  * a turn may flood any number of ports.
  */
-import { COMPLETE, drop, FLOOD, FORWARDED, type FrameVector } from '../../frames/frame-vector.js';
+
+import { PiecePlan, payloadBytesOfPiece, planPieces, writePieceHeader } from '../../frames/fragment.js';
+import { COMPLETE, consume, drop, FLOOD, FORWARDED, type FrameVector, OVERHEARD } from '../../frames/frame-vector.js';
 import {
   MAX_SEGMENT_HEADER_BYTES,
   payloadBytesOf,
@@ -25,19 +27,21 @@ import * as vlan from '../../wire/vlan.js';
 import * as vnet from '../../wire/vnet-header.js';
 import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from '../counters.js';
 import { DROP } from '../drop-reasons.js';
-import { DEPARTURE, type FrameTap, NOT_DROPPED } from '../frame-tap.js';
+import { DEPARTURE, ENTRY, type FrameTap, NOT_DROPPED } from '../frame-tap.js';
 import {
   ACCEPTS_CHECKSUM,
   ACCEPTS_TSO_ECN,
   ACCEPTS_TSO4,
   ACCEPTS_TSO6,
   ACCEPTS_USO,
+  CAPTURE_ARRIVALS,
   CAPTURE_DEPARTURES,
   CAPTURE_DROPS,
   emptyProgram,
   PORT_ISOLATED,
   type Program,
 } from '../program.js';
+import { reasonOf } from '../transmit-errno.js';
 import { carries } from '../vlan-membership.js';
 
 /** Two MAC addresses: what stands in front of a tag. */
@@ -64,8 +68,11 @@ export class Transmitter {
    * share the bytes of the frame: they have to leave before its checksum is completed in place.
    */
   private unfinishedFrame = NONE;
+  /** Frame that was last shown as entering a network: one that floods enters once. */
+  private enteredFrame = NONE;
   private program: Program = emptyProgram();
   private readonly plan = new SegmentPlan();
+  private readonly pieces = new PiecePlan();
   private readonly frames: FrameVector;
   private readonly queue: TransmitQueue;
   private readonly slab: Slab;
@@ -84,10 +91,12 @@ export class Transmitter {
 
   /** Sends everything that this turn forwarded. Returns the number of departures. */
   transmit(program: Program): number {
-    const { count, verdict, egressPort } = this.frames;
+    const { count, originated, verdict, egressPort } = this.frames;
     this.program = program;
     this.departures = 0;
-    for (let i = 0; i < count; i++) {
+    this.enteredFrame = NONE;
+    const rows = count + originated;
+    for (let i = 0; i < rows; i++) {
       if (verdict[i] !== FORWARDED) continue;
       const port = egressPort[i]!;
       if (port === FLOOD) this.flood(i, program);
@@ -97,21 +106,43 @@ export class Transmitter {
     return this.departures;
   }
 
-  private flood(i: number, program: Program): void {
+  /** Ends the fate of what floods to nobody, so that it is known before anything leaves. */
+  settleFloods(program: Program): void {
+    const { frames } = this;
+    const { count, originated, verdict, egressPort, interest } = frames;
+    const rows = count + originated;
+    for (let i = 0; i < rows; i++) {
+      if (verdict[i] !== FORWARDED || egressPort[i] !== FLOOD || this.hasTaker(i, program)) continue;
+      // The gateway is on the network too, and has heard it.
+      if (interest[i] === OVERHEARD) consume(frames, i);
+      else drop(frames, i, DROP.noDestination);
+    }
+  }
+
+  private hasTaker(i: number, program: Program): boolean {
     const network = this.frames.network[i]!;
-    const ingress = this.frames.ingressPort[i]!;
-    const domain = this.frames.vlan[i]!;
-    const isolated = program.portFlags[ingress]! & PORT_ISOLATED;
     const first = program.memberFirst[network]!;
     const end = first + program.memberCount[network]!;
-    let takers = 0;
+    for (let m = first; m < end; m++) if (this.takes(i, program.members[m]!, program)) return true;
+    return false;
+  }
+
+  private flood(i: number, program: Program): void {
+    const network = this.frames.network[i]!;
+    const first = program.memberFirst[network]!;
+    const end = first + program.memberCount[network]!;
     for (let m = first; m < end; m++) {
       const port = program.members[m]!;
-      if (port === ingress || (program.portFlags[port]! & isolated) !== 0 || !carries(program, port, domain)) continue;
-      this.depart(i, port, program);
-      takers++;
+      if (this.takes(i, port, program)) this.depart(i, port, program);
     }
-    if (takers === 0) drop(this.frames, i, DROP.noDestination);
+  }
+
+  /** Whether a frame that floods the network of `port` goes there. */
+  private takes(i: number, port: number, program: Program): boolean {
+    const ingress = this.frames.ingressPort[i]!;
+    if (port === ingress) return false;
+    const isolated = ingress < 0 ? 0 : program.portFlags[ingress]! & PORT_ISOLATED;
+    return (program.portFlags[port]! & isolated) === 0 && carries(program, port, this.frames.vlan[i]!);
   }
 
   /** Queues row `i` for one port, in the form that the port takes. */
@@ -120,6 +151,10 @@ export class Transmitter {
     const accepts = program.portAccepts[port]!;
     const overhead = program.portHeaderBytes[port]!;
     const form = this.tagForm(i, port, program);
+    if (frames.pieceBytes[i] !== 0) {
+      this.departPieces(i, port, overhead, form);
+      return;
+    }
     if (frames.gsoType[i] !== vnet.GSO_NONE) {
       const needed = gsoBits(frames, i);
       if ((accepts & needed) !== needed) {
@@ -197,23 +232,11 @@ export class Transmitter {
       this.dropDeparture(port, DROP.notSegmentable);
       return;
     }
-    const from = frames.start[i]!;
     const l3At = frames.l3At[i]!;
     for (let n = 0; n < plan.count; n++) {
       this.makeRoom();
       const headAt = this.scratchAt;
-      let cursor = headAt + overhead;
-      if (overhead > 0) vnet.writePlain(view, headAt);
-      let typeFrom = from + ADDRESSES_BYTES;
-      if (form === KEEP) {
-        bytes.copyWithin(cursor, from, typeFrom);
-        cursor += ADDRESSES_BYTES;
-      } else {
-        cursor = this.writeAddressesAndTag(i, cursor, form);
-        if (form !== PUSH) typeFrom += vlan.TAG_BYTES;
-      }
-      bytes.copyWithin(cursor, typeFrom, l3At);
-      cursor += l3At - typeFrom;
+      let cursor = this.writePlainHead(i, headAt, overhead, form);
       const payloadAt = plan.payloadAt + n * plan.segmentBytes;
       const payload = payloadBytesOf(plan, n);
       writeSegmentHeader(view, bytes, plan, l3At, n, cursor, this.io.sum(payloadAt, payload, 0));
@@ -221,6 +244,47 @@ export class Transmitter {
       this.scratchAt = cursor;
       this.enqueue(i, port, overhead, headAt, cursor - headAt, payloadAt, payload, COMPLETE);
     }
+  }
+
+  /** Cuts an IPv4 packet that is larger than the network that it leaves through; its checksum is that of the whole. */
+  private departPieces(i: number, port: number, overhead: number, form: number): void {
+    const { frames, pieces } = this;
+    const { view, bytes } = this.slab;
+    if (!planPieces(frames, i, view, pieces)) {
+      this.bump(TOTAL.departures, 1);
+      this.dropDeparture(port, DROP.notSegmentable);
+      return;
+    }
+    if (frames.checksumStart[i] !== COMPLETE) this.completeChecksum(i);
+    const l3At = frames.l3At[i]!;
+    for (let n = 0; n < pieces.count; n++) {
+      this.makeRoom();
+      const headAt = this.scratchAt;
+      const cursor = this.writePlainHead(i, headAt, overhead, form);
+      const end = cursor + writePieceHeader(view, bytes, pieces, l3At, n, cursor);
+      this.scratchAt = end;
+      const payloadAt = pieces.payloadAt + n * pieces.pieceBytes;
+      this.enqueue(i, port, overhead, headAt, end - headAt, payloadAt, payloadBytesOfPiece(pieces, n), COMPLETE);
+    }
+  }
+
+  /** A vnet header that asks for nothing, and all of the frame up to L3; returns where that ends. */
+  private writePlainHead(i: number, headAt: number, overhead: number, form: number): number {
+    const { view, bytes } = this.slab;
+    const from = this.frames.start[i]!;
+    const l3At = this.frames.l3At[i]!;
+    let cursor = headAt + overhead;
+    if (overhead > 0) vnet.writePlain(view, headAt);
+    let typeFrom = from + ADDRESSES_BYTES;
+    if (form === KEEP) {
+      bytes.copyWithin(cursor, from, typeFrom);
+      cursor += ADDRESSES_BYTES;
+    } else {
+      cursor = this.writeAddressesAndTag(i, cursor, form);
+      if (form !== PUSH) typeFrom += vlan.TAG_BYTES;
+    }
+    bytes.copyWithin(cursor, typeFrom, l3At);
+    return cursor + l3At - typeFrom;
   }
 
   /** Finishes the checksum of row `i` where it lies: it is then complete for every departure that is queued from now on. */
@@ -266,6 +330,8 @@ export class Transmitter {
     if (this.program.captureSnaplen === 0) return;
     queue.checksumStart[row] = checksumStart;
     queue.checksumOffset[row] = this.frames.checksumOffset[i]!;
+    queue.isEntering[row] = this.enteredFrame !== i && this.isEntering(i, port) ? 1 : 0;
+    if (queue.isEntering[row] === 1) this.enteredFrame = i;
   }
 
   /** Writes the queue out, settles every row and reuses queue and scratch memory. */
@@ -304,13 +370,21 @@ export class Transmitter {
     this.unfinishedFrame = NONE;
   }
 
-  /** Shows the rows just written to the tap. */
+  /** Whether no port of the network has shown the frame to its captures: weft made it, or routed it from another network. */
+  private isEntering(i: number, port: number): boolean {
+    const { frames, program } = this;
+    return i >= frames.count || program.portNetwork[frames.ingressPort[i]!] !== program.portNetwork[port];
+  }
+
+  /** Shows the rows just written to the tap. A capture of a network, which wants arrivals, also gets what the router sends into it. */
   private capture(rows: number): void {
     const { queue, program } = this;
     for (let row = 0; row < rows; row++) {
       const port = queue.port[row]!;
       const reason = queue.result[row] === 0 ? NOT_DROPPED : reasonOf(queue.result[row]!);
-      const wanted = reason === NOT_DROPPED ? CAPTURE_DEPARTURES : CAPTURE_DEPARTURES | CAPTURE_DROPS;
+      const isEntry = queue.isEntering[row] === 1 && reason === NOT_DROPPED;
+      const flags = isEntry ? CAPTURE_DEPARTURES | CAPTURE_ARRIVALS : CAPTURE_DEPARTURES;
+      const wanted = reason === NOT_DROPPED ? flags : flags | CAPTURE_DROPS;
       if ((program.portCapture[port]! & wanted) === 0) continue;
       const inHead = queue.headBytes[row] === 0 ? 0 : queue.overheadBytes[row]!;
       const inBody = queue.overheadBytes[row]! - inHead;
@@ -320,7 +394,7 @@ export class Transmitter {
         queue.bodyAt[row]! + inBody,
         queue.bodyBytes[row]! - inBody,
         port,
-        DEPARTURE,
+        isEntry ? ENTRY : DEPARTURE,
         reason,
         queue.checksumStart[row]!,
         queue.checksumOffset[row]!,
@@ -352,25 +426,5 @@ function gsoBits(frames: FrameVector, i: number): number {
       return ACCEPTS_TSO6 | ecn;
     default:
       return ACCEPTS_USO;
-  }
-}
-
-/** Linux errno values (include/uapi/asm-generic/errno*.h) that a write to a TAP or a socket answers with. */
-function reasonOf(result: number): number {
-  switch (-result) {
-    case 5: // EIO: tun_get_user, the interface is down
-    case 100: // ENETDOWN
-      return DROP.portDown;
-    case 6: // ENXIO
-    case 9: // EBADF
-    case 19: // ENODEV
-    case 77: // EBADFD: tun_chr_write_iter, the interface was deleted
-      return DROP.portGone;
-    case 11: // EAGAIN
-    case 12: // ENOMEM
-    case 105: // ENOBUFS
-      return DROP.queueFull;
-    default:
-      return DROP.refused;
   }
 }
