@@ -11,22 +11,22 @@
  */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { CaptureRing } from '../src/capture/capture-ring.js';
+import { PuntRing } from '../src/capture/punt-ring.js';
 import { Counters } from '../src/datapath/counters.js';
 import { Datapath } from '../src/datapath/datapath.js';
-import {
-  type FromWorker,
-  MAX_NETWORKS,
-  MAX_PORTS,
-  type SharedTables,
-  type ToWorker,
-  type WorkerFault,
-} from '../src/datapath/program.js';
+import { Nat } from '../src/datapath/nat.js';
+import { type FromWorker, MAX_NETWORKS, MAX_PORTS, type SharedTables, type ToWorker } from '../src/datapath/program.js';
+import { Punts } from '../src/datapath/punts.js';
 import { FrameVector } from '../src/frames/frame-vector.js';
 import { createSlab } from '../src/frames/slab.js';
 import { TransmitQueue } from '../src/frames/transmit-queue.js';
+import { openFlowMemory } from '../src/ports/flow-file.js';
 import { InjectRingReader } from '../src/ports/inject-ring.js';
 import { createNativeIo, type NativePortIo } from '../src/ports/native-io.js';
+import { OutboundRingReader } from '../src/ports/outbound-ring.js';
 import { MacTable } from '../src/tables/mac-table.js';
+import { createMonotonicClock, createWallClock } from './worker-clocks.js';
+import { fail } from './worker-fault.js';
 
 const MAX_SLEEP_MICROS = 100_000;
 const SPIN_MS = 0.05;
@@ -36,24 +36,34 @@ export interface WorkerData {
   wakeFd: number;
   /** Seed of the MAC table's hash. */
   seed: number;
+  /** File of the flow table (ports/flow-file.ts). */
+  flowFile: string;
+  /** Two random integers: what senders must not guess of the NAT. */
+  natKey: readonly [number, number];
 }
 
 function main(control: MessagePort, data: WorkerData): void {
+  const nowMs = createMonotonicClock();
   const slab = createSlab();
   const frames = new FrameVector(slab);
   const queue = new TransmitQueue(slab);
   const io = createNativeIo(slab, frames, queue, data.wakeFd);
   const macs = new MacTable(data.tables.macs, MAX_PORTS, MAX_NETWORKS, data.seed);
+  const nat = new Nat(openFlowMemory(data.flowFile), data.natKey[0], data.natKey[1], nowMs() | 0);
   const datapath = new Datapath({
     slab,
     frames,
     queue,
     io,
     injector: new InjectRingReader(data.tables.inject, slab, frames),
+    outlet: new OutboundRingReader(data.tables.outbound, slab, frames),
+    punts: new Punts(new PuntRing(data.tables.punts, slab.bytes, io.sum)),
     macs,
+    nat,
     counters: new Counters(data.tables.counters),
     tap: new CaptureRing(data.tables.capture, slab.bytes, io.sum),
-    nowMs: () => performance.now(),
+    nowMs,
+    seed: data.seed,
     wallMs: createWallClock(),
   });
   post(control, { kind: 'ready' });
@@ -69,29 +79,14 @@ function main(control: MessagePort, data: WorkerData): void {
     if (datapath.faults.length > 0) reportFaults(control, io, datapath);
     if (datapath.isWoken) {
       datapath.isWoken = false;
-      if (!obey(control, io, datapath, macs)) return;
-      datapath.meter.paused(performance.now());
+      if (!obey(control, io, datapath, macs, nat)) return;
+      datapath.meter.paused(nowMs());
     }
   }
 }
 
-/**
- * Wall clock with fractions of a millisecond. The monotonic clock has them but knows no steps of the wall clock, so the
- * distance between the two is taken anew whenever it is off by more than Date can tell.
- */
-function createWallClock(): () => number {
-  let offsetMs = Date.now() - performance.now();
-  return () => {
-    const wall = performance.now() + offsetMs;
-    const error = Date.now() - wall;
-    if (error > -2 && error < 2) return wall;
-    offsetMs += error;
-    return wall + error;
-  };
-}
-
 /** Does what the control thread asked for; false when it asked to stop. */
-function obey(control: MessagePort, io: NativePortIo, datapath: Datapath, macs: MacTable): boolean {
+function obey(control: MessagePort, io: NativePortIo, datapath: Datapath, macs: MacTable, nat: Nat): boolean {
   for (;;) {
     const received = receiveMessageOnPort(control);
     if (received === undefined) return true;
@@ -113,6 +108,9 @@ function obey(control: MessagePort, io: NativePortIo, datapath: Datapath, macs: 
       case 'flush-macs':
         macs.flush(message.network);
         break;
+      case 'delete-flows':
+        nat.deleteFlows(message.flows);
+        break;
       case 'stop':
         post(control, { kind: 'ack', sequence, errno });
         return false;
@@ -120,15 +118,6 @@ function obey(control: MessagePort, io: NativePortIo, datapath: Datapath, macs: 
         fail(message.how);
     }
     post(control, { kind: 'ack', sequence, errno: Math.max(0, errno) });
-  }
-}
-
-/** What `weftd --worker-fault` asks for. */
-function fail(how: WorkerFault): never {
-  if (how === 'throw') throw new Error('a fault was injected: throw');
-  if (how === 'exit') process.exit(1);
-  for (;;) {
-    // Until the control thread loses patience.
   }
 }
 

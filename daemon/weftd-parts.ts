@@ -1,4 +1,5 @@
 /** Puts the daemon together from its parts, in the order in which they need each other, and takes it apart in reverse. */
+import { join } from 'node:path';
 import { claimSocketPath, listenOn, socketGroupId } from '../src/api/socket-file.js';
 import { openStore } from '../src/control/state/store.js';
 import { type Supervised, statusLine } from '../src/control/supervisor.js';
@@ -45,7 +46,11 @@ async function build(options: WeftdOptions, around: Surroundings, undo: (() => u
   const store = await openStore({ directory: stateDir, clock });
   undo.push(() => store.close());
   // The worker boots in its own thread while this one loads the rest of the program: that saves 100 ms.
-  const starting = startDatapath({ workerUrl: new URL('./datapath-worker.js', import.meta.url), log });
+  const starting = startDatapath({
+    workerUrl: new URL('./datapath-worker.js', import.meta.url),
+    flowFile: join(runDir, `flows-${store.state.instance}.bin`),
+    log,
+  });
   undo.push(() => starting.then((datapath) => datapath.stop()));
   const [datapath, parts] = await Promise.all([starting, loadParts()]);
   const { createApiServer, createCaptureManager, createController, createLinuxKernel } = parts;
@@ -65,7 +70,9 @@ async function build(options: WeftdOptions, around: Surroundings, undo: (() => u
     runDir,
     residentBytes: () => process.memoryUsage.rss(),
   };
-  const controller = await createController({ kernel, datapath, store, captures, clock, log, about });
+  const netnsConfiguration = parts.NETNS_CONFIGURATION;
+  const services = { captures, clock, log, about, netnsConfiguration };
+  const controller = await createController({ kernel, datapath, store, ...services });
   // From here on the controller ends the datapath and the store, in its own order.
   undo.splice(0, undo.length, () => controller.close());
   const api = await createApiServer({ controller, log, limits: { connections: around.maxConnections } });
@@ -89,7 +96,8 @@ async function loadParts() {
   const { createController } = await import('../src/control/engine.js');
   const { createCaptureManager } = await import('../src/control/captures/capture-manager.js');
   const { createApiServer } = await import('../src/api/server.js');
-  return { createLinuxKernel, createController, createCaptureManager, createApiServer };
+  const { NETNS_CONFIGURATION } = await import('../src/control/dns/compartment-resolvers.js');
+  return { createLinuxKernel, createController, createCaptureManager, createApiServer, NETNS_CONFIGURATION };
 }
 
 /** The last one first. */

@@ -3,7 +3,17 @@
  * `promtool check metrics` wants it. Drops by endpoint are there only where some happened: endpoints times reasons would
  * be tens of thousands of zeros.
  */
-import type { CaptureView, Controller, DropView, EndpointStats, StatsView, StatusView } from '../control/controller.js';
+
+import type { CaptureView } from '../control/controller/captures.js';
+import type {
+  Controller,
+  DhcpCount,
+  DnsStats,
+  DropView,
+  EndpointStats,
+  StatsView,
+  StatusView,
+} from '../control/controller.js';
 import { type Histogram, secondsHistogram, turnHistogram } from './metrics-histogram.js';
 import type { ServerState } from './server-state.js';
 
@@ -36,6 +46,8 @@ export function prometheusText(controller: Controller, server: ServerState): str
     ...datapathFamilies(stats),
     ...turnFamilies(stats),
     ...dropFamilies(controller.listDrops()),
+    ...dhcpFamilies(stats.dhcp),
+    ...dnsFamilies(stats.dns),
     ...captureFamilies(controller.listCaptures(), stats),
     ...serverFamilies(server),
   ];
@@ -119,6 +131,13 @@ function datapathFamilies({ datapath }: StatsView): Family[] {
     gauge('weft_macs', 'Entries of the MAC table.', [plain(datapath.macs)]),
     counter('weft_mac_moves_total', 'MACs that moved to another port.', [plain(datapath.macMoves)]),
     counter('weft_mac_evictions_total', 'MACs evicted for want of room.', [plain(datapath.macEvictions)]),
+    gauge('weft_flows', 'Flows of the NAT.', [plain(datapath.flows)]),
+    gauge('weft_flow_mappings', 'Mappings of the NAT.', [plain(datapath.flowMappings)]),
+    counter('weft_flows_opened_total', 'Flows opened.', [plain(datapath.flowsOpened)]),
+    counter('weft_flows_ended_total', 'Flows ended, by cause.', [
+      { labels: { cause: 'timer' }, value: datapath.flowsExpired },
+      { labels: { cause: 'deleted' }, value: datapath.flowsDeleted },
+    ]),
     counter('weft_segmented_total', 'Super-frames that had to be cut for a port.', [plain(datapath.segmented)]),
     counter('weft_checksum_completed_total', 'Frames whose checksum had to be completed for a port.', [
       plain(datapath.completed),
@@ -159,6 +178,28 @@ function dropFamilies(drops: DropView[]): Family[] {
   return [
     counter('weft_drops_total', 'Dropped frames (scope frame) and copies (scope departure) by reason.', samples),
     counter('weft_endpoint_drops_total', 'Drops by endpoint and reason, where some happened.', byEndpoint),
+  ];
+}
+
+/** By network only where something happened. */
+function dhcpFamilies(counts: DhcpCount[]): Family[] {
+  const samples = (isIgnored: boolean, label: string) =>
+    counts
+      .filter((entry) => entry.isIgnored === isIgnored)
+      .map(({ network, what, count }) => ({ labels: { network, [label]: what }, value: count }));
+  return [
+    counter('weft_dhcp_messages_total', 'DHCP messages that came and that were sent.', samples(false, 'message')),
+    counter('weft_dhcp_ignored_total', 'DHCP messages that were left alone by reason.', samples(true, 'reason')),
+  ];
+}
+
+function dnsFamilies(dns: DnsStats): Family[] {
+  const outcomes = ['local', 'forwarded', 'failed', 'refused', 'ignored'] as const;
+  const samples = outcomes.map((outcome) => ({ labels: { outcome }, value: dns[outcome] }));
+  return [
+    counter('weft_dns_queries_total', 'Questions to the DNS servers of networks by outcome.', samples),
+    counter('weft_dns_upstream_queries_total', 'Questions that were passed on to other servers.', [plain(dns.asked)]),
+    gauge('weft_dns_cached_answers', 'Answers of other servers that are kept.', [plain(dns.cached)]),
   ];
 }
 

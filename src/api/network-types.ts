@@ -2,25 +2,13 @@
 
 import { printable } from '../lib/printable.js';
 
-export const NETWORK_TYPES = ['private', 'internal'] as const;
+export const NETWORK_TYPES = ['private', 'internal', 'nat'] as const;
 
 /** Types that weft will have; asking for one is no typing error. */
-const LATER_TYPES: readonly string[] = ['nat', 'overlay', 'transparent', 'l2bridge', 'l2tunnel', 'ics'];
+const LATER_TYPES: readonly string[] = ['overlay', 'transparent', 'l2bridge', 'l2tunnel', 'ics'];
 
 /** Fields (as in the API) that belong to those types. */
-export const LATER_FIELDS: readonly string[] = [
-  'uplink',
-  'uplinkNetns',
-  'externalIp',
-  'publish',
-  'vni',
-  'vtep',
-  'port',
-  'peer',
-  'peers',
-  'underlay',
-  'nic',
-];
+export const LATER_FIELDS: readonly string[] = ['vni', 'vtep', 'port', 'peer', 'peers', 'underlay', 'nic'];
 
 export function isSupportedType(type: string): boolean {
   return (NETWORK_TYPES as readonly string[]).includes(type);

@@ -9,7 +9,17 @@ import { SCHEMAS, type SchemaName } from './schema/catalogue.js';
 type Json = Record<string, unknown>;
 
 /** Schemas of queries and parameters stand inline; all others are components. */
-const INLINE: readonly SchemaName[] = ['Name', 'Empty', 'ForceQuery', 'NetworkQuery', 'ReplayQuery', 'EventsQuery'];
+const INLINE: readonly SchemaName[] = [
+  'Name',
+  'Empty',
+  'ForceQuery',
+  'NetworkQuery',
+  'PortsQuery',
+  'ReplayQuery',
+  'FlowsQuery',
+  'FlowsDeleteQuery',
+  'EventsQuery',
+];
 
 export function openApiDocument(routes: readonly Route[], version: string): Json {
   const paths: Record<string, Json> = {};

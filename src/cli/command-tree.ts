@@ -6,12 +6,15 @@ import { addCompletionCommand } from './commands/completion.js';
 import { addEndpointCommand } from './commands/endpoint.js';
 import { addEventsCommand } from './commands/events.js';
 import { addExecCommand } from './commands/exec.js';
+import { addFlowCommand } from './commands/flow.js';
 import { addApplyCommand, addExportCommand } from './commands/lab.js';
 import { addNetworkCommand } from './commands/network.js';
+import { addPortCommand } from './commands/port.js';
 import { addReplayCommand } from './commands/replay.js';
 import { addStatsCommand } from './commands/stats.js';
 import { addDoctorCommand, addStatusCommand, addVersionCommand } from './commands/status.js';
-import { addDropCommand, addFdbCommand, addFlowCommand } from './commands/tables.js';
+import { addDropCommand, addFdbCommand } from './commands/tables.js';
+import { addTraceCommand } from './commands/trace.js';
 import { completes } from './completion/kinds.js';
 import { examples } from './help.js';
 import { DEFAULT_SOCKET, type GlobalOptions, type Session } from './session.js';
@@ -56,9 +59,11 @@ const COMMANDS: readonly ((program: Command, session: Session) => void)[] = [
   addNetworkCommand,
   addCompartmentCommand,
   addEndpointCommand,
+  addPortCommand,
   addExecCommand,
   addCaptureCommand,
   addReplayCommand,
+  addTraceCommand,
   addFdbCommand,
   addFlowCommand,
   addDropCommand,

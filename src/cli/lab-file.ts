@@ -19,6 +19,7 @@ export async function readLabFile(world: CliWorld, file: string): Promise<unknow
   if (typeof lab !== 'object' || lab === null || Array.isArray(lab)) {
     throw new CliError(what, 'it holds no mapping', 'it begins with `weft: 1`');
   }
+  camelCaseRoutes(lab as Record<string, unknown>);
   absoluteCaptures(lab as Record<string, unknown>, file === '-' ? world.cwd : dirname(path));
   return lab;
 }
@@ -46,6 +47,16 @@ async function parseYaml(source: string, what: string): Promise<unknown> {
     return document.toJS({ maxAliasCount: 100 });
   } catch (error) {
     throw new CliError(what, (error as Error).message, 'correct the YAML');
+  }
+}
+
+/** `routes-to`, as the option is called, is as good as `routesTo`. */
+function camelCaseRoutes(lab: Record<string, unknown>): void {
+  if (typeof lab.networks !== 'object' || lab.networks === null) return;
+  for (const network of Object.values(lab.networks) as (Record<string, unknown> | null)[]) {
+    if (typeof network !== 'object' || network === null || !('routes-to' in network) || 'routesTo' in network) continue;
+    network.routesTo = network['routes-to'];
+    delete network['routes-to'];
   }
 }
 

@@ -21,6 +21,9 @@ export interface CliNative {
   hasReader(fd: number): number;
   openNamespace(path: string): number;
   enterNamespace(fd: number): number;
+  /** Mounts of this thread are its own from here on. */
+  privateMounts(): number;
+  bindMount(from: string, to: string): number;
   execProgram(file: string, args: readonly string[]): number;
 }
 

@@ -3,11 +3,14 @@
  * and the services around. One per daemon; made by engine.ts.
  */
 import type { DesiredState } from '../model/desired-state.js';
+import type { InjectRingWriter } from '../ports/inject-ring.js';
 import type { CaptureService } from './captures/capture-service.js';
 import type { WeftEvent } from './controller.js';
+import type { DnsState } from './dns/dns-state.js';
 import type { Kernel, Namespace, NamespaceWatch } from './kernel/kernel.js';
 import type { Attachment, PortTable } from './port-table.js';
 import type { EventLog } from './state/event-log.js';
+import type { Uplink } from './uplinks/uplink.js';
 import type { DatapathHost } from './worker/datapath-host.js';
 
 /** Wall clock in ms since 1970. */
@@ -44,11 +47,22 @@ export interface Context {
   readonly attachments: Map<string, Attachment>;
   /** Host vNICs, by network name. */
   readonly hostAttachments: Map<string, Attachment>;
+  /** What leads outside, by the name of the nat network. */
+  readonly uplinkAttachments: Map<string, Attachment>;
+  /** How nat networks reach the outside, by network name; one that is not in here has lost its uplink, or never had one. */
+  readonly uplinks: Map<string, Uplink>;
+  /** TAPs of the gateway's services, by network name. */
+  readonly serviceAttachments: Map<string, Attachment>;
+  readonly dns: DnsState;
+  /** Frames that arrive at ports from inside weft; the ring has one writer. */
+  readonly injector: InjectRingWriter;
   /** Why an endpoint is degraded, or was detached without being asked, by endpoint name. */
   readonly reasons: Map<string, string>;
   newId(): string;
   /** Calls back when the namespace of a compartment is gone; wired to the queue by the engine. */
   onNamespaceGone(compartment: string, namespace: Namespace): void;
+  /** The same for the namespace that the uplink of a network is in. */
+  onUplinkGone(network: string, namespace: Namespace): void;
 }
 
 /** Tells the operator in the log, in the events and in `status`. */

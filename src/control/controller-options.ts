@@ -2,6 +2,7 @@
 import type { CaptureService } from './captures/capture-service.js';
 import type { Clock, Log } from './context.js';
 import type { Controller } from './controller.js';
+import type { ServeDns } from './dns/service-sockets.js';
 import type { Kernel } from './kernel/kernel.js';
 import type { Store } from './state/store.js';
 import type { DatapathHost } from './worker/datapath-host.js';
@@ -28,6 +29,10 @@ export interface ControllerOptions {
   clock: Clock;
   log: Log;
   about: About;
+  /** Opens the sockets of DNS servers; those of the service namespace unless a test has no such thing. */
+  serveDns?: ServeDns;
+  /** Where the resolv.conf of compartments is written, /etc/netns; nowhere unless it is given. */
+  netnsConfiguration?: string;
   /** Ids of new objects; random unless a test wants to know them. */
   newId?: () => string;
 }

@@ -4,164 +4,50 @@
  * Every mutation is atomic (it happens as a whole or is undone) and durable when its promise resolves. Rejections are
  * `RequestError`s (model/problems.ts) with a stable code; anything else that is thrown is a bug.
  */
-import type { CompartmentSpec } from '../model/compartment.js';
-import type { EndpointSpec, VlanSpec } from '../model/endpoint.js';
-import type { NetworkSpec, NetworkType, StormLimits } from '../model/network.js';
+import type { CaptureRequest, CaptureStream, CaptureView, ReplayRequest, ReplayView } from './controller/captures.js';
+import type {
+  ApplyResult,
+  CompartmentRequest,
+  CompartmentView,
+  EndpointPatch,
+  EndpointRequest,
+  EndpointView,
+  LabFile,
+  NetworkPatch,
+  NetworkRequest,
+  NetworkView,
+  PortRequest,
+  PortView,
+} from './controller/lab-objects.js';
 
-/** What `create` takes: the name and type are required, everything else has a default. */
-export interface NetworkRequest extends Partial<Omit<NetworkSpec, 'name' | 'type' | 'gateway' | 'storm'>> {
-  name: string;
-  type: NetworkType;
-  gateway?: string | string[];
-  storm?: Partial<StormLimits>;
+/** A frame to follow, by description or as bytes. Either `from` or `fromUplink` says where it comes in. */
+export interface TraceRequest {
+  /** Endpoint that sends it. */
+  from?: string;
+  /** Network of type nat, from whose uplink it comes. */
+  fromUplink?: string;
+  /** Whole Ethernet frame in hexadecimal; then nothing but where it comes from is read of what follows. */
+  frame?: string;
+  /** Address that it comes from; that of the endpoint unless given. */
+  source?: string;
+  to?: string;
+  protocol?: 'tcp' | 'udp' | 'icmp';
+  port?: number;
+  sourcePort?: number;
+  /** TCP flags, letters of tcpdump. */
+  flags?: string;
+  ttl?: number;
+  payloadBytes?: number;
 }
 
-/** What can be changed of a living network. */
-export type NetworkPatch = Partial<
-  Pick<NetworkSpec, 'ageingSeconds' | 'controlFrames' | 'macLimit' | 'mtu' | 'reserved'>
-> & {
-  storm?: Partial<StormLimits>;
-};
-
-export interface CompartmentRequest {
-  name: string;
-  netns?: string;
-  pid?: number;
-}
-
-export interface EndpointRequest {
-  name: string;
-  network: string;
-  compartment?: string | null;
-  ip?: string | string[];
-  mac?: string;
-  ifname?: string;
-  defaultRoute?: boolean;
-  vlan?: VlanSpec | null;
-  isolated?: boolean;
-  offload?: boolean;
-  staticMacs?: string[];
-}
-
-export type EndpointPatch = Partial<Pick<EndpointSpec, 'isolated' | 'vlan' | 'staticMacs'>>;
-
-export interface NetworkView extends NetworkSpec {
-  id: string;
-  /** Name of the host vNIC of an internal network, else null. */
-  hostInterface: string | null;
-  endpoints: string[];
-  addresses: { used: number; free: string /* decimal text: an IPv6 subnet has more than a double can hold */ };
-}
-
-export interface CompartmentView extends CompartmentSpec {
-  id: string;
-  /** Where its namespace is to be found. */
-  path: string;
-  /** Whether weft made the namespace and will remove it. */
-  owned: boolean;
-  state: 'ready' | 'gone';
-  endpoints: string[];
-}
-
-export interface EndpointView extends EndpointSpec {
-  id: string;
-  /** `degraded`: attached, but its interface is gone or broken; `reason` says why. */
-  state: 'attached' | 'detached' | 'degraded';
-  reason: string | null;
-  /** Addresses with prefix length, e.g. `10.0.0.2/24`. */
-  addresses: string[];
-  gateway: string[];
-  mtu: number;
-  /** Row in the datapath, null while detached. */
-  port: number | null;
-}
-
-export interface CaptureRequest {
-  name?: string;
-  network?: string;
-  endpoint?: string;
-  all?: boolean;
-  /** Absolute path on the daemon's machine; absent for a stream. */
-  file?: string;
-  format?: 'pcapng' | 'pcap';
-  count?: number;
-  /** Seconds. */
-  duration?: number;
-  snaplen?: number;
-  filter?: string;
-  drops?: boolean;
-  /** Bytes of a file after which the capture goes on in the next one. */
-  rotateSize?: number;
-  /** Files kept, the present one included; absent = all. Needs rotateSize. */
-  rotateFiles?: number;
-}
-
-export interface CaptureView {
-  name: string;
-  network: string | null;
-  endpoint: string | null;
-  all: boolean;
-  file: string | null;
-  format: 'pcapng' | 'pcap';
-  filter: string;
-  snaplen: number;
-  drops: boolean;
-  rotateSize: number | null;
-  rotateFiles: number | null;
-  /** What was written and is kept, oldest first; of very many the newest. Empty for a stream. */
-  files: string[];
-  state: 'running' | 'finished' | 'failed';
-  reason: string | null;
-  frames: number;
-  bytes: number;
-  lost: number;
-  startedAt: string;
-}
-
-/** A capture whose bytes go to the caller instead of a file. */
-export interface CaptureStream {
-  view: CaptureView;
-  /** Chunks of the file format; ends when count, duration or the daemon ends it. */
-  chunks: AsyncIterable<Uint8Array>;
-  /** Stops it; idempotent. */
-  stop(): void;
-}
-
-/** How the frames of a capture are put into a network. */
-export interface ReplayRequest {
-  /** Pace: 1 (the default) is that of the capture, 2 twice as fast. */
-  speed?: number;
-  /** As fast as the datapath takes them. */
-  topSpeed?: boolean;
-  /** Frames to inject at most. */
-  count?: number;
-  /** Only frames of this interface of the capture. */
-  fromInterface?: string;
-  /** `in` (the default): frames that had come in, or of which the capture does not say. */
-  direction?: 'in' | 'out' | 'any';
-}
-
-export interface ReplayView {
-  endpoint: string;
-  injected: number;
-  bytes: number;
-  /** Those of `injected` that are cut into segments by whoever receives them. */
-  superFrames: number;
-  /** Arrivals of the endpoint that were dropped meanwhile; `listDrops` says why. */
-  dropped: number;
-  /** Frames of the file that were not injected, by reason. */
-  skipped: {
-    /** Of another interface or direction. */
-    notSelected: number;
-    notEthernet: number;
-    /** Not captured whole (snaplen). */
-    cut: number;
-    tooShort: number;
-    /** Longer than the MTU of the network, and no TCP that could be cut into segments. */
-    tooLong: number;
-  };
-  seconds: number;
-  ended: 'end-of-file' | 'count' | 'stopped';
+export interface TraceView {
+  from: string;
+  /** The frame in words. */
+  frame: string;
+  steps: { stage: string; says: string[] }[];
+  fate: 'forwarded' | 'consumed' | 'dropped';
+  drop: { reason: string; sentence: string; hint: string } | null;
+  departures: { to: string; frames: number; bytes: number; frame: string }[];
 }
 
 export interface FdbEntry {
@@ -172,6 +58,59 @@ export interface FdbEntry {
   kind: 'learned' | 'static' | 'host';
   /** Seconds since the last frame from this MAC; 0 for static entries. */
   ageSeconds: number;
+}
+
+export type FlowState =
+  /** UDP and ICMP have no other. */
+  | 'open'
+  /** TCP: who opened, or who has closed already. */
+  | 'syn-inside'
+  | 'syn-outside'
+  | 'established'
+  | 'fin-inside'
+  | 'fin-outside'
+  | 'closing'
+  | 'reset';
+
+export interface FlowFilter {
+  network?: string;
+  endpoint?: string;
+  /** Name or number. */
+  protocol?: string;
+  state?: FlowState;
+}
+
+export interface FlowQuery extends FlowFilter {
+  limit?: number;
+  /** Id of the last flow of the page before. */
+  after?: string;
+}
+
+/** A session of the NAT. Its outside is what the remote side sees of its inside. */
+export interface FlowView {
+  id: string;
+  network: string;
+  /** null: no endpoint has the inside address. */
+  endpoint: string | null;
+  /** `tcp`, `udp`, `icmp`, `icmpv6`, `sctp` or a number. */
+  protocol: string;
+  state: FlowState;
+  inside: { address: string; port: number };
+  outside: { address: string; port: number };
+  /** No port: an ICMP query. */
+  remote: { address: string; port: number | null };
+  /** Up to 2^32; a super-frame is one. */
+  framesOut: number;
+  bytesOut: number;
+  framesIn: number;
+  bytesIn: number;
+  ageSeconds: number;
+  /** Seconds until it is forgotten if nothing more comes. */
+  expiresSeconds: number;
+}
+
+export interface FlowsDeleted {
+  deleted: number;
 }
 
 export interface DropView {
@@ -214,6 +153,12 @@ export interface DatapathStats {
   macs: number;
   macMoves: number;
   macEvictions: number;
+  /** Flows and mappings of the NAT now; flows opened, and ended by their timer or by request, since the worker started. */
+  flows: number;
+  flowMappings: number;
+  flowsOpened: number;
+  flowsExpired: number;
+  flowsDeleted: number;
   /** Super-frames that had to be cut for a port, and frames whose checksum had to be completed for one. */
   segmented: number;
   completed: number;
@@ -241,10 +186,40 @@ export interface TurnBucket {
   turns: number;
 }
 
+/** What the DHCP servers did since the daemon started. */
+export interface DhcpCount {
+  network: string;
+  /** A message that came or was sent (`discover`, `ack`), or why one was left alone (`foreign-mac`). */
+  what: string;
+  isIgnored: boolean;
+  count: number;
+}
+
 export interface StatsView {
   time: string;
   endpoints: EndpointStats[];
+  dhcp: DhcpCount[];
+  dns: DnsStats;
   datapath: DatapathStats;
+}
+
+/** What the DNS servers of all networks did since the daemon started. */
+export interface DnsStats {
+  queries: number;
+  /** Answered from the names of networks. */
+  local: number;
+  /** Answered by other servers, or by what is kept of their answers. */
+  forwarded: number;
+  /** Nobody answered, or too many questions waited. */
+  failed: number;
+  /** Malformed, of a kind that is not served, or not from a subnet of the network. */
+  refused: number;
+  /** Not answered at all: noise, or more than one client may ask. */
+  ignored: number;
+  /** Questions sent to other servers. */
+  asked: number;
+  /** Answers of other servers that are kept now. */
+  cached: number;
 }
 
 export interface WeftEvent {
@@ -278,29 +253,6 @@ export interface StatusView {
   warnings: string[];
 }
 
-export interface PlanStep {
-  action: 'create' | 'update' | 'delete' | 'replace';
-  object: 'network' | 'compartment' | 'endpoint' | 'capture';
-  name: string;
-  /** What changes, for people. */
-  detail: string;
-}
-
-export interface ApplyResult {
-  dryRun: boolean;
-  changed: boolean;
-  steps: PlanStep[];
-}
-
-/** The lab file of contract.md as parsed YAML or JSON, already validated by the API schema. */
-export interface LabFile {
-  weft: 1;
-  networks?: Record<string, Omit<NetworkRequest, 'name'> | null>;
-  compartments?: Record<string, Omit<CompartmentRequest, 'name'> | null>;
-  endpoints?: Record<string, Omit<EndpointRequest, 'name'>>;
-  captures?: Record<string, Omit<CaptureRequest, 'name'>>;
-}
-
 export interface Controller {
   listNetworks(): NetworkView[];
   getNetwork(name: string): NetworkView;
@@ -323,6 +275,12 @@ export interface Controller {
   attachEndpoint(name: string, compartment: string): Promise<EndpointView>;
   detachEndpoint(name: string): Promise<EndpointView>;
 
+  /** Published ports of all endpoints, or of one. */
+  listPorts(endpoint?: string): PortView[];
+  publishPort(request: PortRequest): Promise<PortView>;
+  /** One spec of any endpoint, every spec of one endpoint, or one spec of one endpoint. */
+  unpublishPorts(which: { endpoint?: string; spec?: string }): Promise<PortView[]>;
+
   listCaptures(): CaptureView[];
   getCapture(name: string): CaptureView;
   startCapture(request: CaptureRequest): Promise<CaptureView>;
@@ -337,10 +295,17 @@ export interface Controller {
   /** Ends the replay into an endpoint: `replay` resolves with what was done. */
   stopReplay(endpoint: string): void;
 
+  /** Runs the stages of the datapath on copies of its tables; nothing is sent and nothing learned. */
+  trace(request: TraceRequest): Promise<TraceView>;
+
   listFdb(network?: string): FdbEntry[];
   flushFdb(network?: string): Promise<void>;
-  /** No network type of this version makes flows. */
-  listFlows(network?: string): never[];
+  /** A page of the flow table. */
+  listFlows(query: FlowQuery): Promise<FlowView[]>;
+  getFlow(id: string): FlowView;
+  /** Ends all that pass the filter. */
+  deleteFlows(filter: FlowFilter): Promise<FlowsDeleted>;
+  deleteFlow(id: string): Promise<void>;
   listDrops(): DropView[];
   stats(): StatsView;
   status(): StatusView;

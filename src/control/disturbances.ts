@@ -2,6 +2,7 @@
 import { getSystemErrorName } from 'node:util';
 import { loseCompartment } from './compartments.js';
 import { type Context, warn } from './context.js';
+import { replaceDns } from './dns/dns-plugging.js';
 import { degradeEndpoint } from './endpoints.js';
 import type { Namespace } from './kernel/kernel.js';
 import type { MutationQueue } from './mutation-queue.js';
@@ -9,9 +10,13 @@ import { createHostAttachment } from './networks.js';
 import { discard, plugIn } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import type { Transaction } from './transaction.js';
+import { lostUplinks, reopenUplink, uplinkFailed } from './uplinks/uplinks.js';
 
 /** asm-generic/errno.h; libuv does not know it. */
 const EBADFD = 77;
+
+/** A lost uplink is looked for this often. */
+const RETRY_MS = 2000;
 
 /** Calls back into the queue from now on. */
 export function watchDatapath(context: Context, queue: MutationQueue): void {
@@ -22,7 +27,9 @@ export function watchDatapath(context: Context, queue: MutationQueue): void {
     later(context, queue, 'port fault', async (transaction) => {
       // By the time that it is its turn, the row may belong to somebody else.
       if (context.ports.at(port) !== broken || broken.serial !== serial) return;
-      if (broken.endpoint === null) await replaceHost(context, transaction, broken, errno);
+      if (broken.role === 'host') await replaceHost(context, transaction, broken, errno);
+      else if (broken.role === 'uplink') await uplinkFailed(context, broken, whyBroken(broken, errno));
+      else if (broken.role === 'service') await replaceDns(context, transaction, broken);
       else await degradeEndpoint(context, transaction, broken, whyBroken(broken, errno));
     });
   });
@@ -39,6 +46,25 @@ export function loseLater(context: Context, queue: MutationQueue, compartment: s
   later(context, queue, 'namespace gone', (transaction) =>
     loseCompartment(context, transaction, compartment, namespace),
   );
+}
+
+/** For `Context.onUplinkGone`. */
+export function loseUplinkLater(context: Context, queue: MutationQueue, network: string, namespace: Namespace): void {
+  later(context, queue, 'namespace of an uplink gone', async () => {
+    const attachment = context.uplinkAttachments.get(network);
+    if (context.uplinks.get(network)?.namespace !== namespace || attachment === undefined) return;
+    await uplinkFailed(context, attachment, `the namespace ${namespace.path} is gone`);
+  });
+}
+
+/** Looks now and then whether a lost uplink can be had again: an interface is back, a namespace was made. Until `stop`. */
+export function retryUplinks(context: Context, queue: MutationQueue): { stop(): void } {
+  const timer = setInterval(() => {
+    for (const record of lostUplinks(context)) {
+      queue.runAfterSave('uplink', (transaction) => reopenUplink(context, transaction, record)).catch(() => {}); // still lost
+    }
+  }, RETRY_MS).unref();
+  return { stop: () => clearInterval(timer) };
 }
 
 function later(

@@ -11,11 +11,13 @@ import { parseIp } from '../model/ip.js';
 import { RequestError } from '../model/problems.js';
 import { tellOfWaitingCaptures } from './captures/capture-subject.js';
 import type { Context } from './context.js';
+import { endFlowsOf } from './flows/flows.js';
 import { KernelError, type Namespace, type RouteRequest, type TapRequest } from './kernel/kernel.js';
 import { createAttachment, discard, plugIn, unplug } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { accepted } from './refusals.js';
 import type { Transaction } from './transaction.js';
+import { keepPublished } from './uplinks/uplink-routing.js';
 
 /** Default routes of other programs in a compartment that are stepped over, by choosing the next metric. */
 const MAX_FOREIGN_ROUTES = 16;
@@ -33,6 +35,7 @@ export async function addEndpoint(
   ifname?: string,
 ): Promise<void> {
   if (wish.compartment !== null) openNamespaceOf(context, wish.compartment);
+  const publish = wish.publish.length > 0 ? keepPublished(context, transaction, wish.network) : null;
   const { record, undo } = context.state.addEndpoint(wish, context.newId(), ifname);
   transaction.onUndo('add endpoint', undo);
   const { name, network } = record.spec;
@@ -40,6 +43,7 @@ export async function addEndpoint(
   const message = `endpoint ${name} created on network ${network}${addresses}`;
   transaction.emit({ type: 'endpoint-created', object: 'endpoint', name, message });
   if (wish.compartment !== null) await attach(context, transaction, record, wish.compartment);
+  await publish?.();
 }
 
 export async function attachEndpoint(
@@ -78,10 +82,12 @@ export async function changeEndpoint(
 ): Promise<void> {
   const { spec } = context.state.endpoint(name);
   if (JSON.stringify(changed) === JSON.stringify(spec)) return;
+  const publish = `${changed.publish}` === `${spec.publish}` ? null : keepPublished(context, transaction, spec.network);
   const { undo } = context.state.changeEndpoint(name, changed);
   transaction.onUndo('publish', () => context.ports.publish());
   transaction.onUndo('change endpoint', undo);
   await context.ports.publish();
+  await publish?.();
   const message = `endpoint ${name} changed`;
   transaction.emit({ type: 'endpoint-changed', object: 'endpoint', name, message });
 }
@@ -97,8 +103,23 @@ export async function deleteEndpoints(
   transaction: Transaction,
   names: readonly string[],
 ): Promise<void> {
+  const all = names.map((name) => context.state.endpoint(name).spec);
+  const specs = all.filter(({ publish }) => publish.length > 0);
+  const networks = new Set(specs.map(({ network }) => network));
+  endFlows(context, transaction, all);
+  const publish = [...networks].map((network) => keepPublished(context, transaction, network));
   await detachAll(context, transaction, names, null);
   for (const name of names) forget(context, transaction, name);
+  for (const sync of publish) await sync();
+}
+
+/** Sees to it that the flows of endpoints end once they are deleted. */
+function endFlows(context: Context, transaction: Transaction, specs: readonly EndpointSpec[]): void {
+  for (const network of new Set(specs.map((spec) => spec.network))) {
+    if (context.state.network(network).spec.type !== 'nat') continue;
+    const addresses = new Set(specs.filter((spec) => spec.network === network).flatMap(({ ip }) => ip));
+    transaction.onCommit('end flows', () => endFlowsOf(context, network, addresses));
+  }
 }
 
 function forget(context: Context, transaction: Transaction, name: string): void {
@@ -149,8 +170,8 @@ export function tapRequestOf(context: Context, record: EndpointRecord): TapReque
     alias: context.state.aliasOf(record),
     mac: spec.mac,
     mtu: network.spec.mtu,
-    addresses: spec.ip.map((address) => network.addresses.withPrefix(address)),
-    routes: defaultRoutes(spec, network.spec.gateway, metric),
+    addresses: spec.configure ? spec.ip.map((address) => network.addresses.withPrefix(address)) : [],
+    routes: spec.configure ? defaultRoutes(spec, network.spec.gateway, metric) : [],
     offload: spec.offload,
     hostSide: false,
   };
@@ -206,7 +227,13 @@ export async function createTapOf(
   for (let attempt = 0; ; attempt++) {
     try {
       const request = tapRequestOf(context, record);
-      return await createAttachment(context, transaction, { network, endpoint: name, namespace, request });
+      return await createAttachment(context, transaction, {
+        network,
+        role: 'endpoint',
+        endpoint: name,
+        namespace,
+        request,
+      });
     } catch (error) {
       if (!(error instanceof KernelError)) throw error;
       if (isTakenRoute(error) && attempt < MAX_FOREIGN_ROUTES) {

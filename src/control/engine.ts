@@ -7,10 +7,14 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { SavedCapture } from '../model/state-file.js';
+import { InjectRingWriter } from '../ports/inject-ring.js';
 import { resumeCaptures, runningCaptures } from './captures/capture-resume.js';
 import { type Context, warn } from './context.js';
 import type { ControllerOptions, ManagedController } from './controller-options.js';
-import { loseLater, watchDatapath } from './disturbances.js';
+import { loseLater, loseUplinkLater, watchDatapath } from './disturbances.js';
+import { CompartmentResolvers } from './dns/compartment-resolvers.js';
+import { NameService } from './dns/name-service.js';
+import { serveDns } from './dns/service-sockets.js';
 import { LabController } from './lab-controller.js';
 import { MutationQueue } from './mutation-queue.js';
 import { PortTable } from './port-table.js';
@@ -37,6 +41,8 @@ export async function createController(options: ControllerOptions): Promise<Mana
     clock,
     log,
   });
+  const names = new NameService({ state });
+  events.listen(() => names.forgetNames());
   const context: Context = {
     kernel,
     datapath,
@@ -49,15 +55,22 @@ export async function createController(options: ControllerOptions): Promise<Mana
     open: new Map(),
     attachments: new Map(),
     hostAttachments: new Map(),
+    uplinkAttachments: new Map(),
+    uplinks: new Map(),
+    injector: new InjectRingWriter(datapath.tables.inject),
+    serviceAttachments: new Map(),
+    dns: { service: names, serve: options.serveDns ?? serveDns, namespace: null, servers: new Map() },
     reasons: new Map(),
     newId: options.newId ?? randomUUID,
     onNamespaceGone: (compartment, namespace) => loseLater(context, queue, compartment, namespace),
+    onUplinkGone: (network, namespace) => loseUplinkLater(context, queue, network, namespace),
   };
   for (const warning of store.warnings) warn(context, warning, 'daemon', 'weftd');
   // The instance id must be on disk before the first TAP carries it, or a crash would leave TAPs that nobody owns.
   await save(store.captures);
   watchDatapath(context, queue);
   await reconcile(context);
+  if (options.netnsConfiguration !== undefined) keepResolvers(context, options.netnsConfiguration);
   watchCaptures(context);
   await resumeCaptures(context, store.captures);
   await save(runningCaptures(captures));
@@ -83,6 +96,14 @@ function openEvents({ store, clock, log, about }: ControllerOptions): EventLog {
 /** A change of nothing but the numbers that the save writes down. */
 async function reserveEvents(transaction: Transaction): Promise<void> {
   transaction.isChange = true;
+}
+
+/** The resolv.conf of compartments, now and after every change. */
+function keepResolvers(context: Context, directory: string): void {
+  const complain = (message: string) => warn(context, message, 'daemon', 'weftd');
+  const resolvers = new CompartmentResolvers(context.state, directory, complain);
+  resolvers.refreshAll();
+  context.events.listen((event) => resolvers.update(event));
 }
 
 function watchCaptures(context: Context): void {

@@ -3,15 +3,23 @@ import { RequestError } from '../model/problems.js';
 import { Replays } from './captures/replay.js';
 import { createCompartment, deleteCompartment } from './compartments.js';
 import type { Context } from './context.js';
+import type * as captures from './controller/captures.js';
+import type * as objects from './controller/lab-objects.js';
 import type * as api from './controller.js';
 import type { ControllerOptions, ManagedController } from './controller-options.js';
+import { DhcpService } from './dhcp/dhcp-service.js';
+import { retryUplinks } from './disturbances.js';
+import { closeDns, releaseDns } from './dns/dns-plugging.js';
 import { attachEndpoint, createEndpoint, deleteEndpoint, detachEndpoint, patchEndpoint } from './endpoints.js';
+import { deleteFlow, deleteFlows, getFlow, listFlows } from './flows/flows.js';
 import { applyLab, prepareLab } from './lab/lab-apply.js';
 import { exportLab } from './lab/lab-export.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createNetwork, deleteNetwork, patchNetwork } from './networks.js';
+import { listPorts, publishPort, unpublishPorts } from './published-ports.js';
 import { viewDrops, viewFdb, viewStats } from './statistics.js';
 import type { Transaction } from './transaction.js';
+import { releaseUplinks } from './uplinks/uplinks.js';
 import { stateOf, viewAll, viewCompartment, viewEndpoint, viewNetwork } from './views.js';
 
 export class LabController implements ManagedController {
@@ -19,6 +27,8 @@ export class LabController implements ManagedController {
   private readonly context: Context;
   private readonly queue: MutationQueue;
   private readonly replays: Replays;
+  private readonly dhcp: DhcpService;
+  private readonly uplinkRetries: { stop(): void };
   private closing: Promise<void> | null = null;
 
   constructor(options: ControllerOptions, context: Context, queue: MutationQueue) {
@@ -26,21 +36,24 @@ export class LabController implements ManagedController {
     this.context = context;
     this.queue = queue;
     this.replays = new Replays(context);
+    this.dhcp = new DhcpService({ context, now: () => performance.now() });
+    this.dhcp.start();
+    this.uplinkRetries = retryUplinks(context, queue);
   }
 
-  listNetworks(): api.NetworkView[] {
+  listNetworks(): objects.NetworkView[] {
     return viewAll(this.context.state.networks, (record) => viewNetwork(this.context, record));
   }
 
-  getNetwork(name: string): api.NetworkView {
+  getNetwork(name: string): objects.NetworkView {
     return viewNetwork(this.context, this.context.state.network(name));
   }
 
-  createNetwork(request: api.NetworkRequest): Promise<api.NetworkView> {
+  createNetwork(request: objects.NetworkRequest): Promise<objects.NetworkView> {
     return this.change('create network', createNetwork, [request], () => this.getNetwork(request.name));
   }
 
-  patchNetwork(name: string, patch: api.NetworkPatch): Promise<api.NetworkView> {
+  patchNetwork(name: string, patch: objects.NetworkPatch): Promise<objects.NetworkView> {
     return this.change('change network', patchNetwork, [name, patch], () => this.getNetwork(name));
   }
 
@@ -48,15 +61,15 @@ export class LabController implements ManagedController {
     return this.change('delete network', deleteNetwork, [name, force], () => {});
   }
 
-  listCompartments(): api.CompartmentView[] {
+  listCompartments(): objects.CompartmentView[] {
     return viewAll(this.context.state.compartments, (record) => viewCompartment(this.context, record));
   }
 
-  getCompartment(name: string): api.CompartmentView {
+  getCompartment(name: string): objects.CompartmentView {
     return viewCompartment(this.context, this.context.state.compartment(name));
   }
 
-  createCompartment(request: api.CompartmentRequest): Promise<api.CompartmentView> {
+  createCompartment(request: objects.CompartmentRequest): Promise<objects.CompartmentView> {
     return this.change('create compartment', createCompartment, [request], () => this.getCompartment(request.name));
   }
 
@@ -64,19 +77,19 @@ export class LabController implements ManagedController {
     return this.change('delete compartment', deleteCompartment, [name, force], () => {});
   }
 
-  listEndpoints(): api.EndpointView[] {
+  listEndpoints(): objects.EndpointView[] {
     return viewAll(this.context.state.endpoints, (record) => viewEndpoint(this.context, record));
   }
 
-  getEndpoint(name: string): api.EndpointView {
+  getEndpoint(name: string): objects.EndpointView {
     return viewEndpoint(this.context, this.context.state.endpoint(name));
   }
 
-  createEndpoint(request: api.EndpointRequest): Promise<api.EndpointView> {
+  createEndpoint(request: objects.EndpointRequest): Promise<objects.EndpointView> {
     return this.change('create endpoint', createEndpoint, [request], () => this.getEndpoint(request.name));
   }
 
-  patchEndpoint(name: string, patch: api.EndpointPatch): Promise<api.EndpointView> {
+  patchEndpoint(name: string, patch: objects.EndpointPatch): Promise<objects.EndpointView> {
     return this.change('change endpoint', patchEndpoint, [name, patch], () => this.getEndpoint(name));
   }
 
@@ -84,26 +97,39 @@ export class LabController implements ManagedController {
     return this.change('delete endpoint', deleteEndpoint, [name], () => {});
   }
 
-  attachEndpoint(name: string, compartment: string): Promise<api.EndpointView> {
+  attachEndpoint(name: string, compartment: string): Promise<objects.EndpointView> {
     return this.change('attach endpoint', attachEndpoint, [name, compartment], () => this.getEndpoint(name));
   }
 
-  detachEndpoint(name: string): Promise<api.EndpointView> {
+  detachEndpoint(name: string): Promise<objects.EndpointView> {
     return this.change('detach endpoint', detachEndpoint, [name], () => this.getEndpoint(name));
   }
 
-  listCaptures(): api.CaptureView[] {
+  listPorts(endpoint?: string): objects.PortView[] {
+    return listPorts(this.context, endpoint);
+  }
+
+  publishPort(request: objects.PortRequest): Promise<objects.PortView> {
+    // The one that was published last is the last of its endpoint.
+    return this.change('publish port', publishPort, [request], () => listPorts(this.context, request.endpoint).at(-1)!);
+  }
+
+  unpublishPorts(which: { endpoint?: string; spec?: string }): Promise<objects.PortView[]> {
+    return this.queue.run('unpublish port', (transaction) => unpublishPorts(this.context, transaction, which));
+  }
+
+  listCaptures(): captures.CaptureView[] {
     return this.context.captures.list();
   }
 
-  getCapture(name: string): api.CaptureView {
+  getCapture(name: string): captures.CaptureView {
     const found = this.context.captures.find(name);
     if (found !== null) return found;
     throw new RequestError('not-found', `there is no capture ${name}`, '`weft capture list` shows them');
   }
 
   /** Outside of the queue, because opening a file may take long; only what it changes in the state is queued. */
-  async startCapture(request: api.CaptureRequest): Promise<api.CaptureView> {
+  async startCapture(request: captures.CaptureRequest): Promise<captures.CaptureView> {
     this.checkCapture(request);
     const { captures, ports } = this.context;
     const { name, file } = await captures.start(request);
@@ -119,7 +145,7 @@ export class LabController implements ManagedController {
   }
 
   /** Frames are captured when this resolves. Nothing of it is remembered: it ends with its reader. */
-  async streamCapture(request: api.CaptureRequest): Promise<api.CaptureStream> {
+  async streamCapture(request: captures.CaptureRequest): Promise<captures.CaptureStream> {
     this.checkCapture(request);
     const stream = await this.context.captures.stream(request);
     await this.context.ports.settled();
@@ -129,7 +155,7 @@ export class LabController implements ManagedController {
     return stream;
   }
 
-  async stopCapture(name: string): Promise<api.CaptureView> {
+  async stopCapture(name: string): Promise<captures.CaptureView> {
     const { captures, ports, state } = this.context;
     this.getCapture(name);
     const view = await captures.stop(name);
@@ -142,12 +168,22 @@ export class LabController implements ManagedController {
     });
   }
 
-  replay(endpoint: string, request: api.ReplayRequest, input: AsyncIterable<Uint8Array>): Promise<api.ReplayView> {
+  replay(
+    endpoint: string,
+    request: captures.ReplayRequest,
+    input: AsyncIterable<Uint8Array>,
+  ): Promise<captures.ReplayView> {
     return this.replays.run(endpoint, request, input);
   }
 
   stopReplay(endpoint: string): void {
     this.replays.stop(endpoint);
+  }
+
+  async trace(request: api.TraceRequest): Promise<api.TraceView> {
+    // It brings a datapath of its own, which a daemon that never traces need not have in memory.
+    const { trace } = await import('./trace/trace-request.js');
+    return trace(this.context, request);
   }
 
   listFdb(network?: string): api.FdbEntry[] {
@@ -160,9 +196,20 @@ export class LabController implements ManagedController {
     await this.context.datapath.flushMacs(network === undefined ? -1 : this.context.ports.rowOfNetwork(network));
   }
 
-  listFlows(network?: string): never[] {
-    if (network !== undefined) this.context.state.network(network);
-    return [];
+  listFlows(query: api.FlowQuery): Promise<api.FlowView[]> {
+    return listFlows(this.context, query);
+  }
+
+  getFlow(id: string): api.FlowView {
+    return getFlow(this.context, id);
+  }
+
+  async deleteFlows(filter: api.FlowFilter): Promise<api.FlowsDeleted> {
+    return { deleted: await deleteFlows(this.context, filter) };
+  }
+
+  deleteFlow(id: string): Promise<void> {
+    return deleteFlow(this.context, id);
   }
 
   listDrops(): api.DropView[] {
@@ -170,7 +217,7 @@ export class LabController implements ManagedController {
   }
 
   stats(): api.StatsView {
-    return viewStats(this.context, this.options.clock.now());
+    return viewStats(this.context, this.dhcp.counts(), this.options.clock.now());
   }
 
   status(): api.StatusView {
@@ -206,12 +253,12 @@ export class LabController implements ManagedController {
     return this.context.events.listen(listener);
   }
 
-  async apply(lab: api.LabFile, dryRun: boolean): Promise<api.ApplyResult> {
+  async apply(lab: objects.LabFile, dryRun: boolean): Promise<objects.ApplyResult> {
     await prepareLab(this.context, lab);
     return this.queue.run('apply', (transaction) => applyLab(this.context, transaction, lab, dryRun));
   }
 
-  exportLab(): api.LabFile {
+  exportLab(): objects.LabFile {
     return exportLab(this.context);
   }
 
@@ -233,24 +280,29 @@ export class LabController implements ManagedController {
     });
   }
 
-  private checkCapture(request: api.CaptureRequest): void {
+  private checkCapture(request: captures.CaptureRequest): void {
     if (request.network !== undefined) this.context.state.network(request.network);
     if (request.endpoint !== undefined) this.context.state.endpoint(request.endpoint);
   }
 
   private async shutDown(): Promise<void> {
     const { context } = this;
+    this.uplinkRetries.stop();
     this.replays.stopAll();
+    this.dhcp.stop();
     await this.queue.close();
     const message = `weftd ${this.options.about.version} is stopping; interfaces and connections stay`;
     context.events.add({ type: 'daemon-stopping', object: 'daemon', name: 'weftd', message });
     await context.captures.close();
     context.events.close();
     for (const { watch } of context.open.values()) watch.stop();
+    closeDns(context);
     await context.datapath.stop();
+    releaseDns(context);
     for (const { tap } of [...context.attachments.values(), ...context.hostAttachments.values()]) {
       context.kernel.releaseTap(tap);
     }
+    releaseUplinks(context);
     for (const { namespace } of context.open.values()) context.kernel.closeNamespace(namespace);
     await this.options.store.close();
   }

@@ -6,6 +6,7 @@ import { parseNetworkPatch, parseNetworkRequest } from '../model/network-request
 import { RequestError } from '../model/problems.js';
 import { tellOfWaitingCaptures } from './captures/capture-subject.js';
 import type { Context } from './context.js';
+import { removeDns, updateDns } from './dns/dns-plugging.js';
 import { deleteEndpoints, tapRequestOf } from './endpoints.js';
 import { hostIfname } from './kernel/host-interface.js';
 import { KernelError, type TapRequest } from './kernel/kernel.js';
@@ -14,15 +15,24 @@ import { createAttachment, plugIn, unplug } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { accepted, listNames } from './refusals.js';
 import type { Transaction } from './transaction.js';
+import { closeUplink, openUplink, updateUplink } from './uplinks/uplinks.js';
 
 export async function createNetwork(context: Context, transaction: Transaction, request: unknown): Promise<void> {
   const spec = accepted(parseNetworkRequest(request));
+  context.state.checkRoutesTo(spec);
+  await addNetwork(context, transaction, spec);
+}
+
+/** Networks that it has routes to may come later. */
+export async function addNetwork(context: Context, transaction: Transaction, spec: NetworkSpec): Promise<void> {
   const { record, undo } = context.state.addNetwork(spec, context.newId());
   transaction.onUndo('add network', undo);
   await checkHostRoutes(context, transaction, spec);
-  context.ports.addNetwork(spec.name);
+  context.ports.addNetwork(spec.name, spec.type === 'nat');
   transaction.onUndo('give the network a row', () => context.ports.removeNetwork(spec.name));
   if (record.hostMac !== null) await plugHost(context, transaction, record);
+  await openUplink(context, transaction, record);
+  await updateDns(context, transaction, record);
   const subnets = spec.subnets.length === 0 ? '' : ` with ${spec.subnets.join(', ')}`;
   const message = `network ${spec.name} created: ${spec.type}${subnets}`;
   transaction.emit({ type: 'network-created', object: 'network', name: spec.name, message });
@@ -35,7 +45,9 @@ export async function patchNetwork(
   patch: unknown,
 ): Promise<void> {
   const { spec: former } = context.state.network(name);
-  await changeNetwork(context, transaction, name, accepted(parseNetworkPatch(patch, former)));
+  const spec = accepted(parseNetworkPatch(patch, former));
+  if (spec.routesTo.some((other) => !former.routesTo.includes(other))) context.state.checkRoutesTo(spec);
+  await changeNetwork(context, transaction, name, spec);
 }
 
 /** `spec` differs from the present one only in what can change. */
@@ -51,8 +63,11 @@ export async function changeNetwork(
   const { record, undo } = context.state.changeNetwork(name, spec);
   transaction.onUndo('publish', () => context.ports.publish());
   if (spec.mtu !== former.mtu) transaction.onUndo('set MTU', () => updateTaps(context, record));
+  transaction.onUndo('uplink', () => updateUplink(context, record));
   transaction.onUndo('change network', undo);
   if (spec.mtu !== former.mtu) await updateTaps(context, record);
+  await updateUplink(context, record);
+  await updateDns(context, transaction, record);
   await context.ports.publish();
   const message = `network ${name} changed: ${changes.join(', ')}`;
   transaction.emit({ type: 'network-changed', object: 'network', name, message });
@@ -72,10 +87,14 @@ export async function deleteNetwork(
   await deleteEndpoints(context, transaction, [...record.endpoints]);
   const host = context.hostAttachments.get(name);
   if (host !== undefined) await unplug(context, transaction, [host]);
+  await removeDns(context, transaction, name);
+  await closeUplink(context, transaction, record);
   // What was learned on the row must be gone before another network gets it.
   await context.datapath.flushMacs(context.ports.rowOfNetwork(name));
+  const uplinkRow = context.ports.rowOfUplink(name);
+  if (uplinkRow !== null) await context.datapath.flushMacs(uplinkRow);
   context.ports.removeNetwork(name);
-  transaction.onUndo('release the row', () => context.ports.addNetwork(name));
+  transaction.onUndo('release the row', () => context.ports.addNetwork(name, record.spec.type === 'nat'));
   transaction.onUndo('remove network', context.state.removeNetwork(name).undo);
   await context.ports.publish();
   const message = `network ${name} deleted`;
@@ -123,7 +142,7 @@ export async function createHostAttachment(
 ): Promise<Attachment> {
   const namespace = context.kernel.hostNamespace();
   const request = hostTapRequestOf(context, record);
-  const plug = { network: record.spec.name, endpoint: null, namespace, request };
+  const plug = { network: record.spec.name, role: 'host' as const, endpoint: null, namespace, request };
   try {
     return await createAttachment(context, transaction, plug);
   } catch (error) {
@@ -138,7 +157,7 @@ async function plugHost(context: Context, transaction: Transaction, record: Netw
   await plugIn(context, transaction, attachment, null);
 }
 
-/** A host vNIC must not take traffic of the host away from where it goes now; a private network only looks confusing. */
+/** A host vNIC must not take traffic of the host away from where it goes now; other networks only hide it from their endpoints. */
 async function checkHostRoutes(context: Context, transaction: Transaction, spec: NetworkSpec): Promise<void> {
   if (spec.subnets.length === 0) return;
   const hit = await findHostRoute(context, spec).catch((error: unknown) => {
@@ -148,20 +167,39 @@ async function checkHostRoutes(context: Context, transaction: Transaction, spec:
   });
   if (hit === null) return;
   const { subnet, destination, device } = hit;
-  const message = `subnet ${subnet} overlaps the route of this machine to ${destination} over ${device}`;
+  const whose = spec.uplinkNetns ?? 'this machine';
+  const message = `subnet ${subnet} overlaps the route of ${whose} to ${destination} over ${device}`;
   if (spec.type === 'internal') {
     throw new RequestError('conflict', message, 'choose another subnet, or a network of type private');
   }
-  const text = `network ${spec.name}: ${message}; that is harmless as long as the host is not connected to it`;
+  const isNat = spec.type === 'nat';
+  const effect = isNat
+    ? 'its endpoints do not reach what is there'
+    : 'that is harmless as long as the host is not connected to it';
+  const text = `network ${spec.name}: ${message}; ${effect}`;
   context.log.warn({ network: spec.name }, text);
   transaction.emit({ type: 'warning', object: 'network', name: spec.name, message: text });
+}
+
+/** Of the namespace that the uplink leads into, or of the machine. */
+async function outerRoutes(
+  { kernel }: Context,
+  { uplinkNetns }: NetworkSpec,
+): Promise<{ destination: string; device: string }[]> {
+  if (uplinkNetns === null) return kernel.hostRoutes();
+  const namespace = await kernel.openNamespace(uplinkNetns);
+  try {
+    return await kernel.routes(namespace);
+  } finally {
+    kernel.closeNamespace(namespace);
+  }
 }
 
 async function findHostRoute(
   context: Context,
   spec: NetworkSpec,
 ): Promise<{ subnet: string; destination: string; device: string } | null> {
-  for (const { destination, device } of await context.kernel.hostRoutes()) {
+  for (const { destination, device } of await outerRoutes(context, spec)) {
     // A default route overlaps everything and means nothing here.
     if (destination.endsWith('/0')) continue;
     const subnet = spec.subnets.find((candidate) => doOverlap(candidate, destination));

@@ -2,6 +2,7 @@
  * Puts a TAP into a namespace and its other end into the datapath, and takes both out again: what is common to the
  * endpoints of compartments and to host vNICs. Each function registers how to take itself back.
  */
+import type { PortRole } from '../compile/compile-input.js';
 import { type Context, warn } from './context.js';
 import { inParallel } from './in-parallel.js';
 import type { Namespace, TapRequest } from './kernel/kernel.js';
@@ -13,7 +14,8 @@ const REMOVALS_AT_ONCE = 16;
 
 export interface Plug {
   network: string;
-  /** null for the host vNIC. */
+  role: PortRole;
+  /** null unless the role is `endpoint`. */
   endpoint: string | null;
   namespace: Namespace;
   request: TapRequest;
@@ -102,20 +104,22 @@ async function revive(context: Context, attachment: Attachment): Promise<void> {
 }
 
 export function register(context: Context, attachment: Attachment): void {
-  const { attachments, hostAttachments } = context;
-  if (attachment.endpoint === null) hostAttachments.set(attachment.network, attachment);
-  else attachments.set(attachment.endpoint, attachment);
+  tableOf(context, attachment).set(keyOf(attachment), attachment);
 }
 
 export function unregister(context: Context, attachment: Attachment): void {
-  if (!isRegistered(context, attachment)) return;
-  if (attachment.endpoint === null) context.hostAttachments.delete(attachment.network);
-  else context.attachments.delete(attachment.endpoint);
+  const table = tableOf(context, attachment);
+  if (table.get(keyOf(attachment)) === attachment) table.delete(keyOf(attachment));
 }
 
-function isRegistered({ attachments, hostAttachments }: Context, attachment: Attachment): boolean {
-  const { endpoint, network } = attachment;
-  return (endpoint === null ? hostAttachments.get(network) : attachments.get(endpoint)) === attachment;
+function tableOf(context: Context, { role }: Attachment): Map<string, Attachment> {
+  if (role === 'endpoint') return context.attachments;
+  if (role === 'host') return context.hostAttachments;
+  return role === 'uplink' ? context.uplinkAttachments : context.serviceAttachments;
+}
+
+function keyOf({ endpoint, network }: Attachment): string {
+  return endpoint ?? network;
 }
 
 /** Registers and connects an attachment; `former`, of the same endpoint, is taken out in the same step. */

@@ -11,6 +11,7 @@ import { isOwned, pathOfCompartment } from '../model/compartment-request.js';
 import type { CompartmentRecord, EndpointRecord, NetworkRecord } from '../model/desired-state.js';
 import { checkIdentity, identityOf, open } from './compartments.js';
 import { type Context, warn } from './context.js';
+import { restoreDns } from './dns/dns-plugging.js';
 import { createTapOf, tapRequestOf } from './endpoints.js';
 import { inParallel } from './in-parallel.js';
 import { type FoundTap, KernelError, type Namespace, type TapRequest } from './kernel/kernel.js';
@@ -18,6 +19,8 @@ import { createHostAttachment, hostTapRequestOf } from './networks.js';
 import { register } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { Transaction } from './transaction.js';
+import type { Uplink } from './uplinks/uplink.js';
+import { hasUplinkTap, openUplinkNamespace, restoreRouting, restoreUplink, wantsUplink } from './uplinks/uplinks.js';
 
 const AT_ONCE = 8;
 
@@ -35,26 +38,46 @@ export async function reconcile(context: Context): Promise<void> {
   for (const name of [...owned].filter((name) => !isWanted(context, name))) {
     await attempt(context, `the leftover namespace ${name}`, () => context.kernel.removeNamespace(name));
   }
-  const whereabouts = await findOwnTaps(context);
+  const uplinks = await openUplinkNamespaces(context);
+  const whereabouts = await findOwnTaps(context, uplinks);
   await removeLeftovers(context, whereabouts);
-  for (const record of state.networks.values()) context.ports.addNetwork(record.spec.name);
+  for (const record of state.networks.values()) context.ports.addNetwork(record.spec.name, record.spec.type === 'nat');
   const restored: Attachment[] = [];
   await inParallel(state.networks.values(), AT_ONCE, async (record) => {
     if (record.hostMac === null) return;
     const attachment = await restoreHost(context, record, whereabouts.get(state.aliasOfHost(record)));
     if (attachment !== null) restored.push(attachment);
   });
+  // One after the other: each transit subnet is chosen with those of the others known.
+  for (const [name, uplink] of uplinks) {
+    const record = state.network(name);
+    const attachment = await restoreUplink(context, record, uplink, whereabouts.get(state.aliasOfUplink(record)));
+    if (attachment !== null) restored.push(attachment);
+  }
   await inParallel(state.endpoints.values(), AT_ONCE, async (record) => {
     const attachment = await restoreEndpoint(context, record, whereabouts.get(state.aliasOf(record)));
     if (attachment !== null) restored.push(attachment);
   });
   for (const attachment of restored) register(context, attachment);
   await connect(context, restored);
+  await restoreRouting(context);
+  await restoreDns(context);
+}
+
+/** By name of the network. */
+async function openUplinkNamespaces(context: Context): Promise<Map<string, Uplink>> {
+  const uplinks = new Map<string, Uplink>();
+  for (const record of context.state.networks.values()) {
+    if (!wantsUplink(record)) continue;
+    const uplink = await openUplinkNamespace(context, record);
+    if (uplink !== null) uplinks.set(record.spec.name, uplink);
+  }
+  return uplinks;
 }
 
 /** Rows in the order of names, so that two starts from one state make the same program. */
 async function connect(context: Context, restored: Attachment[]): Promise<void> {
-  const key = ({ endpoint, network }: Attachment) => endpoint ?? `host/${network}`;
+  const key = ({ role, endpoint, network }: Attachment) => endpoint ?? `${role}/${network}`;
   restored.sort((a, b) => (key(a) < key(b) ? -1 : 1));
   await attempt(context, 'a port of the datapath', () => context.ports.change(restored, []));
 }
@@ -133,11 +156,15 @@ function isSameAs({ identity }: CompartmentRecord, namespace: Namespace): boolea
 }
 
 /** By alias. Another program may have moved a TAP, so every namespace that weft knows is searched. */
-async function findOwnTaps(context: Context): Promise<Map<string, Whereabouts>> {
+async function findOwnTaps(context: Context, uplinks: ReadonlyMap<string, Uplink>): Promise<Map<string, Whereabouts>> {
   const { kernel, state } = context;
-  const namespaces = [kernel.hostNamespace(), ...[...context.open.values()].map(({ namespace }) => namespace)];
+  const all = [
+    kernel.hostNamespace(),
+    ...[...context.open.values(), ...uplinks.values()].map(({ namespace }) => namespace),
+  ];
+  const namespaces = new Map(all.map((namespace) => [`${namespace.device} ${namespace.inode}`, namespace]));
   const whereabouts = new Map<string, Whereabouts>();
-  await inParallel(namespaces, AT_ONCE, (namespace) =>
+  await inParallel(namespaces.values(), AT_ONCE, (namespace) =>
     attempt(context, `the interfaces of ${namespace.path}`, async () => {
       for (const found of await kernel.findTaps(namespace, state.aliasPrefix)) {
         whereabouts.set(found.alias, { namespace, found });
@@ -152,7 +179,10 @@ async function removeLeftovers(context: Context, whereabouts: Map<string, Wherea
   const wanted = new Set<string>();
   for (const record of state.endpoints.values())
     if (record.spec.compartment !== null) wanted.add(state.aliasOf(record));
-  for (const record of state.networks.values()) if (record.hostMac !== null) wanted.add(state.aliasOfHost(record));
+  for (const record of state.networks.values()) {
+    if (record.hostMac !== null) wanted.add(state.aliasOfHost(record));
+    if (hasUplinkTap(record)) wanted.add(state.aliasOfUplink(record));
+  }
   const leftovers = [...whereabouts].filter(([alias]) => !wanted.has(alias));
   await inParallel(leftovers, AT_ONCE, async ([, { namespace, found }]) => {
     await attempt(context, `the leftover interface ${found.ifname}`, () => kernel.removeFoundTap(namespace, found));
@@ -168,7 +198,7 @@ async function restoreHost(
   const { name } = record.spec;
   try {
     const request = hostTapRequestOf(context, record);
-    const adopted = await adopt(context, request, where, { network: name, endpoint: null });
+    const adopted = await adopt(context, request, where, { network: name, role: 'host', endpoint: null });
     return adopted ?? (await createHostAttachment(context, new Transaction(), record));
   } catch (error) {
     warn(context, `the host interface of network ${name} is missing: ${(error as Error).message}`, 'network', name);
@@ -186,7 +216,11 @@ async function restoreEndpoint(
   const namespace = context.open.get(compartment)?.namespace;
   if (namespace === undefined) return null;
   try {
-    const adopted = await adopt(context, tapRequestOf(context, record), where, { network, endpoint: name });
+    const adopted = await adopt(context, tapRequestOf(context, record), where, {
+      network,
+      role: 'endpoint',
+      endpoint: name,
+    });
     return adopted ?? (await createTapOf(context, new Transaction(), record, compartment, namespace));
   } catch (error) {
     const reason = (error as Error).message;
@@ -202,7 +236,7 @@ async function adopt(
   context: Context,
   request: TapRequest,
   where: Whereabouts | undefined,
-  owner: { network: string; endpoint: string | null },
+  owner: Pick<Attachment, 'network' | 'role' | 'endpoint'>,
 ): Promise<Attachment | null> {
   if (where === undefined) return null;
   const { namespace } = where;

@@ -1,6 +1,7 @@
 /**
  * What the datapath counted and learned, with the names of the things it happened to. Reads the shared memory only: it
- * neither waits for the worker nor stops it. Host vNICs are called `host/NETWORK`, which is no name an endpoint can have.
+ * neither waits for the worker nor stops it. Host vNICs are called `host/NETWORK`, which is no name an endpoint can have, and
+ * so are the uplink and the way to the services of a nat network: `uplink/NETWORK`, `service/NETWORK`.
  */
 import { lostOfCaptures } from '../capture/capture-layout.js';
 import {
@@ -20,11 +21,9 @@ import { DROP_REASONS } from '../datapath/drop-reasons.js';
 import { listMacs } from '../tables/mac-table.js';
 import { formatMac } from '../wire/addresses.js';
 import type { Context } from './context.js';
-import type { DatapathStats, DropView, EndpointStats, FdbEntry, StatsView } from './controller.js';
+import type { DatapathStats, DhcpCount, DropView, EndpointStats, FdbEntry, StatsView } from './controller.js';
 import type { Attachment } from './port-table.js';
 import { stateOf } from './views.js';
-
-const LABEL_OF_HOST = 'host';
 
 /** Sorted by network, VLAN and MAC. */
 export function viewFdb(context: Context, network: string | null): FdbEntry[] {
@@ -37,14 +36,14 @@ export function viewFdb(context: Context, network: string | null): FdbEntry[] {
     // A row that was read while it changed, or of a port that is just being taken out.
     if (name === null || port === null || port.network !== name) continue;
     if (network !== null && network !== name) continue;
-    const kind = row.isStatic ? 'static' : port.endpoint === null ? 'host' : 'learned';
+    const kind = row.isStatic ? 'static' : port.role === 'host' ? 'host' : 'learned';
     // The worker's clock is an int32 that wraps around; so does the difference.
     const ageMs = Math.max(0, (nowMs - row.lastSeenMs) | 0);
     entries.push({
       network: name,
       vlan: row.vlan,
       mac: formatMac(row.macHigh, row.macLow),
-      endpoint: port.endpoint ?? LABEL_OF_HOST,
+      endpoint: port.endpoint ?? port.role,
       kind,
       ageSeconds: row.isStatic ? 0 : Math.floor(ageMs / 1000),
     });
@@ -74,7 +73,7 @@ export function viewDrops(context: Context): DropView[] {
   }));
 }
 
-export function viewStats(context: Context, now: number): StatsView {
+export function viewStats(context: Context, dhcp: DhcpCount[], now: number): StatsView {
   const { tables } = context.datapath;
   const { values } = new Counters(tables.counters);
   const rows: EndpointStats[] = [];
@@ -83,7 +82,9 @@ export function viewStats(context: Context, now: number): StatsView {
     const port = context.attachments.get(name)?.port ?? -1;
     rows.push({ endpoint: name, network, compartment, state: stateOf(context, record), ...countersOf(values, port) });
   }
-  for (const host of context.hostAttachments.values()) {
+  const { hostAttachments, uplinkAttachments, serviceAttachments } = context;
+  const others = [hostAttachments, uplinkAttachments, serviceAttachments].flatMap((table) => [...table.values()]);
+  for (const host of others) {
     const { network } = host;
     const of = { endpoint: labelOf(host), network, compartment: null, state: 'attached' as const };
     rows.push({ ...of, ...countersOf(values, host.port) });
@@ -92,12 +93,14 @@ export function viewStats(context: Context, now: number): StatsView {
   return {
     time: new Date(now).toISOString(),
     endpoints: rows,
+    dhcp,
+    dns: context.dns.service.stats(),
     datapath: totals(values, lostOfCaptures(tables.capture)),
   };
 }
 
-function labelOf({ endpoint, network }: Attachment): string {
-  return endpoint ?? `${LABEL_OF_HOST}/${network}`;
+function labelOf({ role, endpoint, network }: Attachment): string {
+  return endpoint ?? `${role}/${network}`;
 }
 
 type PortCounters = Pick<EndpointStats, 'rxFrames' | 'rxBytes' | 'txFrames' | 'txBytes' | 'rxDropped' | 'txDropped'>;
@@ -130,6 +133,11 @@ function totals(values: Float64Array, captureLost: number): DatapathStats {
     macs: at(TOTAL.macs),
     macMoves: at(TOTAL.macMoves),
     macEvictions: at(TOTAL.macEvictions),
+    flows: at(TOTAL.flows),
+    flowMappings: at(TOTAL.flowMappings),
+    flowsOpened: at(TOTAL.flowsOpened),
+    flowsExpired: at(TOTAL.flowsExpired),
+    flowsDeleted: at(TOTAL.flowsDeleted),
     segmented: at(TOTAL.segmented),
     completed: at(TOTAL.completed),
     captureLost,

@@ -3,7 +3,8 @@ import { isOwned, pathOfCompartment } from '../model/compartment-request.js';
 import type { CompartmentRecord, EndpointRecord, NetworkRecord } from '../model/desired-state.js';
 import { byName } from '../model/names.js';
 import type { Context } from './context.js';
-import type { CompartmentView, EndpointView, NetworkView } from './controller.js';
+import type { CompartmentView, EndpointView, NetworkView, OutsideView } from './controller/lab-objects.js';
+import { wantsUplink } from './uplinks/uplinks.js';
 
 export function viewNetwork(context: Context, record: NetworkRecord): NetworkView {
   const { id, spec, addresses, endpoints } = record;
@@ -12,9 +13,22 @@ export function viewNetwork(context: Context, record: NetworkRecord): NetworkVie
     ...spec,
     id,
     hostInterface: host === undefined ? null : (host.tap.currentName() ?? host.request.ifname),
+    outside: viewOutside(context, record),
     endpoints: [...endpoints].sort(),
     addresses: { used: addresses.usedCount, free: addresses.freeCount.toString() },
   };
+}
+
+function viewOutside(context: Context, record: NetworkRecord): OutsideView | null {
+  if (!wantsUplink(record)) return null;
+  const uplink = context.uplinks.get(record.spec.name);
+  const attachment = context.uplinkAttachments.get(record.spec.name);
+  if (uplink === undefined || attachment === undefined) {
+    return { state: 'lost', interface: null, external: [], nextHops: [] };
+  }
+  const { external, nextHops } = uplink.segment;
+  const name = attachment.tap.currentName() ?? attachment.request.ifname;
+  return { state: 'ready', interface: name, external, nextHops };
 }
 
 export function viewCompartment(context: Context, record: CompartmentRecord): CompartmentView {

@@ -1,7 +1,7 @@
 /** /metrics is Prometheus text as its format demands, and has the numbers of the daemon. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import type { CaptureView } from '../../src/control/controller.js';
+import type { CaptureView } from '../../src/control/controller/captures.js';
 import { ApiLab } from '../support/api-lab.js';
 
 /** Says that the text is as Prometheus wants it, lint rules included. */
@@ -92,6 +92,10 @@ describe('API: metrics', () => {
             network: name,
             compartment: name,
           })),
+          dhcp: hostile.flatMap((network) => [
+            { network, what: 'discover', isIgnored: false, count: 1 },
+            { network, what: 'foreign-mac', isIgnored: true, count: 2 },
+          ]),
         }),
         listDrops: () =>
           drops.map((drop) => ({ ...drop, endpoints: hostile.map((endpoint) => ({ endpoint, frames: 1 })) })),
@@ -103,6 +107,8 @@ describe('API: metrics', () => {
     checkWithPromtool(text);
     assert.equal(text.match(/^weft_capture_lost_total\{/gm)?.length, hostile.length);
     assert.equal(text.match(/^weft_endpoint_drops_total\{/gm)?.length, hostile.length * drops.length);
+    assert.match(text, /^weft_dhcp_messages_total\{network="\}",message="discover"\} 1$/m);
+    assert.match(text, /^weft_dhcp_ignored_total\{network="\}",reason="foreign-mac"\} 2$/m);
   });
 
   it('sums up networks, and has turns as histograms whose buckets include the smaller ones', async () => {

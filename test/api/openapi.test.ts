@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { ERROR_CATALOGUE } from '../../src/api/errors.js';
 import { ROUTES } from '../../src/api/routes/route-table.js';
+import { ROLE_INSIDE } from '../../src/datapath/program.js';
 import { ApiLab } from '../support/api-lab.js';
+import { FlowLab } from '../support/flow-lab.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: the document is walked as a foreign program sees it
 type Json = any;
@@ -11,10 +13,19 @@ type Json = any;
 describe('API: OpenAPI document', () => {
   let lab: ApiLab;
   let document: Json;
+  let flow: string;
 
   before(async () => {
     lab = await ApiLab.start();
     await lab.populate();
+    await lab.controller.createNetwork({ name: 'front', type: 'nat', subnets: ['10.90.0.0/24'], uplink: 'none' });
+    const flows = new FlowLab(lab.control);
+    flows.adopt();
+    flows.open(lab.control.datapath.program.networkRole.indexOf(ROLE_INSIDE), {
+      inside: '10.90.0.2:1',
+      remote: '203.0.113.9:2',
+    });
+    flow = (await lab.call('GET', '/v1/flows')).body[0].id;
     document = (await lab.call('GET', '/v1/openapi.json')).body;
   });
 
@@ -76,7 +87,8 @@ describe('API: OpenAPI document', () => {
     for (const [path, methods] of Object.entries<Json>(document.paths)) {
       const content = methods.get?.responses['200'].content['application/json'];
       if (content === undefined) continue;
-      const name = path.includes('networks') ? 'back' : path.includes('compartments') ? 'web' : 'web-back';
+      const names: Record<string, string> = { networks: 'back', compartments: 'web', flows: flow };
+      const name = names[path.split('/')[2]!] ?? 'web-back';
       const answer = await lab.call('GET', path.replace('{name}', name));
       if (path.includes('captures/')) continue;
       assert.equal(answer.status, 200, path);

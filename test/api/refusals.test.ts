@@ -28,20 +28,22 @@ const INVALID: [string, string, unknown, string[]][] = [
   [
     'POST',
     '/v1/networks',
-    { ...NETWORK, type: 'nat', uplink: 'host' },
-    ['type: nat networks are not in this version; supported: private, internal'],
+    { ...NETWORK, type: 'overlay', vni: 7 },
+    ['type: overlay networks are not in this version; supported: private, internal, nat'],
   ],
   [
     'POST',
     '/v1/networks',
     { ...NETWORK, type: 'bridge' },
-    ['type: there is no network type "bridge"; supported: private, internal'],
+    ['type: there is no network type "bridge"; supported: private, internal, nat'],
   ],
   [
     'PATCH',
     '/v1/networks/back',
     { type: 'internal' },
-    ['type: is unknown; known: ageingSeconds, controlFrames, macLimit, mtu, reserved, storm'],
+    [
+      'type: is unknown; known: ageingSeconds, controlFrames, macLimit, mtu, reserved, storm, nat, routesTo, advertise, dhcp, dns',
+    ],
   ],
   [
     'POST',
@@ -118,8 +120,8 @@ const INVALID: [string, string, unknown, string[]][] = [
   [
     'POST',
     '/v1/apply',
-    { lab: { weft: 1, endpoints: { e: { network: 'n', publish: ['8080:80/tcp'] } } } },
-    ['lab.endpoints.e.publish: belongs to network types that are not in this version'],
+    { lab: { weft: 1, endpoints: { e: { network: 'n', peer: '192.0.2.1' } } } },
+    ['lab.endpoints.e.peer: belongs to network types that are not in this version'],
   ],
   [
     'POST',

@@ -1,6 +1,7 @@
 /** Streams: events and captures over a real socket, up to clients that do not read, and the end of the daemon. */
 import assert from 'node:assert/strict';
-import type { CaptureStream, CaptureView, Controller, WeftEvent } from '../../src/control/controller.js';
+import type { CaptureStream, CaptureView } from '../../src/control/controller/captures.js';
+import type { Controller, WeftEvent } from '../../src/control/controller.js';
 import { ApiLab, eventually } from '../support/api-lab.js';
 
 const VIEW: CaptureView = {

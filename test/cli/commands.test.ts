@@ -110,7 +110,18 @@ describe('CLI: commands', () => {
       controlFrames: 'filter',
       storm: { broadcast: 1, multicast: 2, unknownUnicast: 3 },
       macLimit: 100,
+      uplink: null,
+      uplinkNetns: null,
+      externalIp: [],
+      nextHop: [],
+      masquerade: false,
+      nat: null,
+      routesTo: [],
+      advertise: false,
+      dhcp: null,
+      dns: null,
       hostInterface: null,
+      outside: null,
     });
     await weft('network set back --storm-broadcast 0 --ageing 300 --control-frames pass --mac-limit 7');
     const { storm, ageingSeconds, controlFrames, macLimit } = lab.controller.getNetwork('back');
@@ -318,7 +329,7 @@ describe('CLI: commands', () => {
   it('stats, drops, MACs and flows have something to say when there is nothing', async () => {
     assert.equal(await weft('stats'), 'no endpoints\n');
     assert.equal(await weft('drop list'), 'nothing has been dropped\n');
-    assert.equal(await weft('flow list'), 'no flows: private and internal networks make none\n');
+    assert.equal(await weft('flow list'), 'no flows: nothing speaks through the NAT of a network\n');
     assert.equal(await weft('fdb list'), 'no MACs: nothing has been learned\n');
     assert.match(await weft('drop list --all'), /^REASON +FRAMES +STAGE +ENDPOINTS\n/);
   });

@@ -26,9 +26,21 @@ const COMPLETIONS: [string[], string[]][] = [
   [['network', 'list', ''], []],
   [
     ['network', 'create', 'n', '--type', ''],
-    ['private', 'internal'],
+    ['private', 'internal', 'nat'],
   ],
   [['network', 'create', 'n', '--storm-b'], ['--storm-broadcast']],
+  [
+    ['network', 'create', 'n', '--mapping', ''],
+    ['endpoint-independent', 'address-and-port-dependent'],
+  ],
+  [['network', 'set', 'back', '--routes-to', 'f'], ['front']],
+  [['network', 'set', 'back', '--no-h'], ['--no-hairpin']],
+  [
+    ['port', ''],
+    ['publish', 'list', 'unpublish'],
+  ],
+  [['port', 'publish', 'w'], ['web-back']],
+  [['port', 'ls', '--endpoint', 'w'], ['web-back']],
   [['network', 'delete', '--f'], ['--force']],
   [['endpoint', 'create', 'e', '--network', 'b'], ['back']],
   [['endpoint', 'create', 'e', '--mac', ''], []],

@@ -4,7 +4,7 @@ import { frameLine } from '../../src/cli/render/frame-line.js';
 import { ratesOf, rateTable } from '../../src/cli/render/stats.js';
 import { fieldsText, tableText } from '../../src/cli/render/table.js';
 import { bitRate, bytes, duration, quantity } from '../../src/cli/render/units.js';
-import { idleDatapath } from '../support/fake-stats.js';
+import { idleDatapath, idleDns } from '../support/fake-stats.js';
 
 describe('CLI: rendering', () => {
   it('numbers have three digits and a unit', () => {
@@ -71,6 +71,8 @@ describe('CLI: rendering', () => {
     const stats = (time: string, endpoints: ReturnType<typeof row>[]) => ({
       time,
       endpoints,
+      dhcp: [],
+      dns: idleDns(),
       datapath: idleDatapath(),
     });
     const rates = ratesOf(

@@ -1,20 +1,45 @@
 /** Any lab file after any other: applying is idempotent, exporting is its inverse, and nothing leaks on the way. */
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type { LabFile } from '../../src/control/controller.js';
+import type { LabFile } from '../../src/control/controller/lab-objects.js';
 import { RequestError } from '../../src/model/problems.js';
 import { makeStateDirectory, startLab } from '../support/control-lab.js';
 
 const NETWORKS = ['n0', 'n1', 'n2'];
 const COMPARTMENTS = ['c0', 'c1', 'c2'];
 
-const network = (index: number) =>
+const plain = (index: number) =>
   fc.record({
     type: fc.constantFrom('private' as const, 'internal' as const),
     subnets: fc.subarray([`10.${index}.0.0/28`, `10.${index}.1.0/24`, `fd00:${index}::/64`]),
     mtu: fc.constantFrom(1500, 9000),
     controlFrames: fc.constantFrom('pass' as const, 'filter' as const),
   });
+
+const nat = (index: number) =>
+  fc.record(
+    {
+      type: fc.constant('nat' as const),
+      subnets: fc.subarray([`10.${index}.0.0/28`, `10.${index}.1.0/24`, `fd00:${index}::/64`], { minLength: 1 }),
+      uplink: fc.constantFrom('host', 'host', 'none'),
+      masquerade: fc.constant(false),
+      routesTo: fc.subarray(NETWORKS.filter((_, other) => other !== index)),
+      nat: fc.record(
+        {
+          filtering: fc.constantFrom('endpoint-independent' as const, 'address-dependent' as const),
+          ipv6: fc.constantFrom('routed' as const, 'nat66' as const),
+          timers: fc.record({ udp: fc.constantFrom(60, 300) }),
+          exceptions: fc.subarray(['198.51.100.0/24', '203.0.113.0/24']),
+        },
+        { requiredKeys: [] },
+      ),
+      dhcp: fc.boolean(),
+      dns: fc.boolean(),
+    },
+    { requiredKeys: ['type', 'subnets'] },
+  );
+
+const network = (index: number) => fc.oneof(plain(index), nat(index));
 
 const endpoint = fc.record(
   {
@@ -25,6 +50,11 @@ const endpoint = fc.record(
     offload: fc.boolean(),
     mac: fc.integer({ min: 1, max: 9 }).map((last) => `02:00:00:00:00:0${last}`),
     ifname: fc.constantFrom('eth0', 'eth1', 'lan0', 'lan1', 'lan2'),
+    publish: fc.uniqueArray(fc.constantFrom('80:80/tcp', '81:80/tcp', '0.0.0.0:82:82/udp', '90-99:90/tcp'), {
+      maxLength: 2,
+    }),
+    configure: fc.boolean(),
+    aliases: fc.subarray(['www', 'cdn']),
   },
   { requiredKeys: ['network'] },
 );
@@ -46,6 +76,7 @@ const labFile: fc.Arbitrary<LabFile> = fc
       const present = compartments[Number(compartment.slice(1)) % compartments.length]!;
       return [name, { ...body, network, compartment: isLoose ? compartment : present }] as const;
     });
+    leaveOutWhatIsRefused(named, placed);
     return {
       weft: 1 as const,
       networks: Object.fromEntries(named),
@@ -53,6 +84,23 @@ const labFile: fc.Arbitrary<LabFile> = fc
       endpoints: Object.fromEntries(placed),
     };
   });
+
+/** Routes to networks without a gateway, and ports that cannot be published or that another endpoint of the file has. */
+function leaveOutWhatIsRefused(
+  networks: (readonly [string, { type: string; routesTo?: string[]; uplink?: string }])[],
+  endpoints: (readonly [string, { network: string; publish?: string[] }])[],
+): void {
+  const byName = new Map(networks);
+  const hasGateway = (name: string) => ['internal', 'nat'].includes(byName.get(name)?.type ?? '');
+  for (const [, body] of networks) if (body.routesTo) body.routesTo = body.routesTo.filter(hasGateway);
+  const taken = new Set<string>();
+  for (const [, body] of endpoints) {
+    const { type, uplink = 'host' } = byName.get(body.network) ?? { type: 'none' };
+    if (type !== 'nat' || uplink === 'none') delete body.publish;
+    body.publish = (body.publish ?? []).filter((port) => !taken.has(port));
+    for (const port of body.publish) taken.add(port);
+  }
+}
 
 describe('apply, whatever the files', function applyProperty() {
   this.timeout(60_000);

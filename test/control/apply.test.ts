@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LabFile } from '../../src/control/controller.js';
+import type { LabFile } from '../../src/control/controller/lab-objects.js';
 import { RequestError } from '../../src/model/problems.js';
 import { type ControlLab, makeStateDirectory, startLab } from '../support/control-lab.js';
 
@@ -243,7 +243,7 @@ describe('apply', () => {
     const before = lab.snapshot();
     const bad = {
       weft: 1,
-      networks: { lan: { type: 'private', subnets: ['10.0.0.1/24'], mtu: 3 }, '-': { type: 'nat' } },
+      networks: { lan: { type: 'private', subnets: ['10.0.0.1/24'], mtu: 3 }, '-': { type: 'bridge' } },
       compartments: { c: { netns: 'relative', pid: 5 } },
       endpoints: { e: { network: 'lan', colour: 'red' } },
       captures: { x: { file: 'relative' } },

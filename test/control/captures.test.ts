@@ -1,6 +1,6 @@
 /** What the controller does around captures: of deleted objects, of lab files, with filters that take long. */
 import assert from 'node:assert/strict';
-import type { LabFile } from '../../src/control/controller.js';
+import type { LabFile } from '../../src/control/controller/lab-objects.js';
 import { RequestError } from '../../src/model/problems.js';
 import { type ControlLab, makeStateDirectory, startLab } from '../support/control-lab.js';
 

@@ -19,6 +19,8 @@ const LAB_FILE = {
   },
 };
 
+const NAT = { type: 'nat' as const, uplink: 'host', uplinkNetns: '/run/netns/router' };
+
 const CHANGES: Change[] = [
   [
     'create network',
@@ -35,6 +37,33 @@ const CHANGES: Change[] = [
   ['patch endpoint', ({ controller }) => controller.patchEndpoint('e', { isolated: true })],
   ['delete endpoint', ({ controller }) => controller.deleteEndpoint('e')],
   ['apply', ({ controller }) => controller.apply(LAB_FILE, false)],
+  ['create nat network', ({ controller }) => controller.createNetwork({ ...NAT, name: 'm', subnets: ['10.5.0.0/24'] })],
+  [
+    'create nat network on an interface',
+    ({ controller }) =>
+      controller.createNetwork({
+        ...NAT,
+        name: 'm',
+        uplink: 'nic:lan',
+        externalIp: ['192.0.2.9'],
+        subnets: ['10.5.0.0/24'],
+      }),
+  ],
+  [
+    'create nat network on raw sockets',
+    ({ controller }) =>
+      controller.createNetwork({
+        ...NAT,
+        name: 'm',
+        uplink: 'raw',
+        externalIp: ['192.0.2.1'],
+        subnets: ['10.5.0.0/24'],
+      }),
+  ],
+  ['patch nat network', ({ controller }) => controller.patchNetwork('out', { mtu: 1400 })],
+  ['publish port', ({ controller }) => controller.publishPort({ endpoint: 'p', spec: '8081:81' })],
+  ['delete endpoint with published port', ({ controller }) => controller.deleteEndpoint('p')],
+  ['delete nat network', ({ controller }) => controller.deleteNetwork('out', true)],
 ];
 
 describe('a change that fails half way', () => {
@@ -51,6 +80,9 @@ describe('a change that fails half way', () => {
     for (const name of ['a', 'b']) await controller.createCompartment({ name });
     machine.addInterface(machine.namespaces.get('/run/netns/b')!, 'eth0');
     for (const name of ['e', 'f']) await controller.createEndpoint({ name, network: 'n', compartment: 'a' });
+    machine.addInterface(machine.addNamespace('/run/netns/router'), 'lan').addresses.push('192.0.2.1/24');
+    await controller.createNetwork({ ...NAT, name: 'out', subnets: ['10.4.0.0/24', 'fd04::/64'] });
+    await controller.createEndpoint({ name: 'p', network: 'out', compartment: 'a', publish: ['8080:80'] });
   }
 
   async function tearDown(): Promise<void> {
@@ -110,7 +142,7 @@ describe('a change that fails half way', () => {
       lab = await lab.crash();
       assert.deepEqual(
         lab.controller.listEndpoints().map((view) => view.name),
-        ['e', 'f'],
+        ['e', 'f', 'p'],
       );
       await change(lab);
       lab.check();

@@ -1,5 +1,8 @@
 // Injection into a real worker thread that dies and is replaced: nothing is damaged or stuck, and no more than one turn is lost.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startDatapath } from '../../src/control/worker/datapath-client.js';
 import type { DatapathHost } from '../../src/control/worker/datapath-host.js';
 import { Counters, PORT, portAt, TOTAL, totalAt } from '../../src/datapath/counters.js';
@@ -18,15 +21,21 @@ const SERIAL = 7;
 describe('injection into a worker that dies', function restart() {
   this.timeout(60_000);
   let datapath: DatapathHost;
+  let directory: string;
   const restarts: string[] = [];
 
   beforeEach(async () => {
     restarts.length = 0;
-    datapath = await startDatapath({ workerUrl: WORKER, log: { warn() {}, error() {} } });
+    directory = mkdtempSync(join(tmpdir(), 'weft-inject-'));
+    const flowFile = join(directory, 'flows.bin');
+    datapath = await startDatapath({ workerUrl: WORKER, flowFile, log: { warn() {}, error() {} } });
     datapath.onRestart((reason) => restarts.push(reason));
     await datapath.publish(buildProgram(1, new Map([[DEFAULT_NETWORK, {}]]), [{ index: 0, serial: SERIAL }]));
   });
-  afterEach(() => datapath.stop());
+  afterEach(async () => {
+    await datapath.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
 
   for (const how of ['throw', 'exit', 'hang'] satisfies WorkerFault[]) {
     it(`goes on with the next one after "${how}"`, async () => {

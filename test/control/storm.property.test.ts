@@ -7,7 +7,8 @@ import fc from 'fast-check';
 import { RequestError } from '../../src/model/problems.js';
 import { type ControlLab, makeStateDirectory, startLab } from '../support/control-lab.js';
 
-const NETWORKS = ['n0', 'n1'];
+const NETWORKS = ['n0', 'n1', 'n2'];
+const TYPES = ['internal', 'private', 'nat'] as const;
 const COMPARTMENTS = ['c0', 'c1', 'c2'];
 const ENDPOINTS = ['e0', 'e1', 'e2', 'e3', 'e4', 'e5'];
 
@@ -25,6 +26,8 @@ const step = fc.record({
     'delete endpoint',
     'apply',
     'patch',
+    'publish',
+    'unpublish',
     'end namespace',
     'port fault',
     'fail kernel',
@@ -46,7 +49,7 @@ type Step = ReturnType<typeof step.generate>['value'];
 function request({ controller }: ControlLab, each: Step): Promise<unknown> | null {
   const [network, compartment] = [NETWORKS[each.network]!, COMPARTMENTS[each.compartment]!];
   const endpoint = ENDPOINTS[each.endpoint]!;
-  const type = each.network === 0 ? ('internal' as const) : ('private' as const);
+  const type = TYPES[each.network]!;
   const subnets = [`10.${each.network}.0.0/29`, `fd00:${each.network}::/64`];
   const { isForced } = each;
   const requests: Partial<Record<Step['kind'], () => Promise<unknown>>> = {
@@ -58,6 +61,8 @@ function request({ controller }: ControlLab, each: Step): Promise<unknown> | nul
     'attach endpoint': () => controller.attachEndpoint(endpoint, compartment),
     'detach endpoint': () => controller.detachEndpoint(endpoint),
     'delete endpoint': () => controller.deleteEndpoint(endpoint),
+    publish: () => controller.publishPort({ endpoint, spec: `${80 + (each.number % 3)}:80` }),
+    unpublish: () => controller.unpublishPorts({ endpoint }),
     patch: () => controller.patchNetwork(network, { mtu: 1400 + each.number }),
     apply: () =>
       controller.apply(

@@ -13,6 +13,7 @@ import {
   checkMemory,
   checkWsl,
 } from '../../src/control/doctor/doctor-machine.js';
+import { checkForwardPolicy } from '../../src/control/doctor/doctor-uplinks.js';
 import { asNobody } from '../support/as-nobody.js';
 import { links, needsRoot, run, Scratch, tapRequest } from './scratch.js';
 
@@ -41,12 +42,24 @@ describe('doctor: this machine', function () {
       [],
     );
     assert.equal(byName(findings).size, findings.length, 'names are unique');
-    for (const check of ['kernel', 'node', 'rights', 'tun', 'namespaces', 'tap', 'multi-queue', 'packet-socket']) {
+    const checks = ['kernel', 'node', 'rights', 'tun', 'namespaces', 'tap', 'multi-queue', 'packet-socket', 'nftables'];
+    for (const check of checks) {
       assert.equal(byName(findings).get(check)?.status, 'ok', check);
     }
     for (const finding of findings.filter(({ status }) => status !== 'ok')) {
       assert.ok(finding.cost !== '' && finding.remedy !== '', JSON.stringify(finding));
     }
+  });
+
+  it('warns of a firewall that drops what is forwarded, and names the chain', async () => {
+    const place = await scratch.foreignPlace();
+    const { fd } = place.namespace;
+    assert.equal((await checkForwardPolicy(fd)).status, 'ok');
+    const chain = 'chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }';
+    run('ip', 'netns', 'exec', place.name, 'nft', `add table ip filter; add ${chain}`);
+    const { status, finding, remedy } = await checkForwardPolicy(fd);
+    assert.deepEqual([status, finding], ['warn', 'policy drop in ip filter FORWARD']);
+    assert.match(remedy, /accept it there/);
   });
 
   it('reports each offload that a TAP is granted here', async () => {

@@ -8,6 +8,7 @@ import { parseOptions } from '../../scripts/soak/options.js';
 import { formatReport, type Report } from '../../scripts/soak/report.js';
 import { runSoak } from '../../scripts/soak/soak.js';
 import type { DatapathStats, EndpointStats, StatsView } from '../../src/control/controller.js';
+import { idleDns } from '../support/fake-stats.js';
 import type { Daemon } from '../support/system-daemon.js';
 import { useLab } from '../support/system-lab.js';
 
@@ -161,5 +162,5 @@ function datapath(changes: Partial<DatapathStats>): DatapathStats {
 
 function view(changes: Partial<DatapathStats>, counted: Partial<EndpointStats>): StatsView {
   const endpoint = { endpoint: 'e', rxFrames: 0, txFrames: 0, rxDropped: 0, txDropped: 0, ...counted };
-  return { time: '', datapath: datapath(changes), endpoints: [endpoint as EndpointStats] };
+  return { time: '', datapath: datapath(changes), endpoints: [endpoint as EndpointStats], dhcp: [], dns: idleDns() };
 }

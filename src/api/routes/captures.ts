@@ -1,5 +1,5 @@
 /** /v1/captures: to a file that the daemon writes, or streamed to the caller. */
-import type { CaptureStream } from '../../control/controller.js';
+import type { CaptureStream } from '../../control/controller/captures.js';
 import { defineRoute } from '../route.js';
 import type { StreamReply } from '../stream.js';
 

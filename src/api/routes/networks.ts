@@ -18,7 +18,7 @@ export const networkRoutes = [
     body: 'NetworkRequest',
     status: 201,
     response: { kind: 'one', schema: 'Network' },
-    refuses: ['already-exists', 'conflict', 'exhausted', 'kernel-refused', 'unavailable'],
+    refuses: ['not-found', 'already-exists', 'conflict', 'exhausted', 'kernel-refused', 'unavailable'],
     handle: ({ controller, body }) => controller.createNetwork(body),
   }),
   defineRoute({

@@ -1,4 +1,4 @@
-/** /v1/fdb, /v1/flows, /v1/drops: what the datapath knows and counts. */
+/** /v1/fdb, /v1/drops: what the datapath knows and counts. */
 import { defineRoute } from '../route.js';
 
 export const tableRoutes = [
@@ -22,16 +22,6 @@ export const tableRoutes = [
     response: { kind: 'nothing' },
     refuses: ['not-found', 'unavailable'],
     handle: ({ controller, query }) => controller.flushFdb(query.network),
-  }),
-  defineRoute({
-    method: 'GET',
-    path: '/v1/flows',
-    operation: 'listFlows',
-    summary: 'The flow table; empty, as no network type of this version makes flows',
-    query: 'NetworkQuery',
-    response: { kind: 'list', schema: 'Flow' },
-    refuses: ['not-found'],
-    handle: ({ controller, query }) => controller.listFlows(query.network),
   }),
   defineRoute({
     method: 'GET',

@@ -1,6 +1,6 @@
 /** Captures: what a request may say and what an answer looks like. */
 import { Type } from '@sinclair/typebox';
-import type { CaptureRequest, CaptureView } from '../../control/controller.js';
+import type { CaptureRequest, CaptureView } from '../../control/controller/captures.js';
 import { Closed, Count, Name, Nullable, type Of, OneOf, Path, type Same, Text } from './common.js';
 
 const Format = OneOf(['pcapng', 'pcap'], 'File format');

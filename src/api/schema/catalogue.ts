@@ -10,10 +10,13 @@ import { CaptureRequestSchema, CaptureSchema } from './capture.js';
 import { Closed, Name, type Of, type Same } from './common.js';
 import { CompartmentRequestSchema, CompartmentSchema } from './compartment.js';
 import { AttachSchema, EndpointPatchSchema, EndpointRequestSchema, EndpointSchema } from './endpoint.js';
+import { FlowSchema, FlowsDeletedSchema, FlowsDeleteQuerySchema, FlowsQuerySchema } from './flow.js';
 import { ApplyRequestSchema, ApplyResultSchema, LabSchema } from './lab.js';
 import { NetworkPatchSchema, NetworkRequestSchema, NetworkSchema } from './network.js';
-import { DropSchema, EventSchema, FdbEntrySchema, FlowSchema, StatsSchema, StatusSchema } from './observation.js';
+import { DropSchema, EventSchema, FdbEntrySchema, StatsSchema, StatusSchema } from './observation.js';
+import { PortRequestSchema, PortSchema, PortsQuerySchema } from './port.js';
 import { ReplayQuerySchema, ReplaySchema } from './replay.js';
+import { TraceRequestSchema, TraceSchema } from './trace.js';
 
 const ProblemSchema = Closed(
   {
@@ -41,11 +44,16 @@ export const SCHEMAS = {
   EndpointPatch: EndpointPatchSchema,
   Endpoint: EndpointSchema,
   Attach: AttachSchema,
+  PortRequest: PortRequestSchema,
+  Port: PortSchema,
   CaptureRequest: CaptureRequestSchema,
   Capture: CaptureSchema,
   Replay: ReplaySchema,
+  TraceRequest: TraceRequestSchema,
+  Trace: TraceSchema,
   FdbEntry: FdbEntrySchema,
   Flow: FlowSchema,
+  FlowsDeleted: FlowsDeletedSchema,
   Drop: DropSchema,
   Stats: StatsSchema,
   Event: EventSchema,
@@ -56,6 +64,9 @@ export const SCHEMAS = {
   Empty: Closed({}, 'No field'),
   ForceQuery: Closed({ force: Type.Optional(Type.Boolean({ description: 'Also when something still needs it' })) }),
   NetworkQuery: Closed({ network: Type.Optional(Name) }),
+  PortsQuery: PortsQuerySchema,
+  FlowsQuery: FlowsQuerySchema,
+  FlowsDeleteQuery: FlowsDeleteQuerySchema,
   ReplayQuery: ReplayQuerySchema,
   EventsQuery: Closed({
     since: Type.Optional(Type.Integer({ minimum: 0, description: 'Only events with a greater sequence number' })),

@@ -1,6 +1,6 @@
 /** Compartments: what a request may say and what an answer looks like. */
 import { Type } from '@sinclair/typebox';
-import type { CompartmentRequest, CompartmentView } from '../../control/controller.js';
+import type { CompartmentRequest, CompartmentView } from '../../control/controller/lab-objects.js';
 import { Closed, Name, Nullable, type Of, OneOf, Path, type Same } from './common.js';
 
 const Pid = Type.Integer({ minimum: 1, maximum: 4_194_304, description: 'Process whose namespace is adopted' });

@@ -1,6 +1,6 @@
 /** Endpoints: what a request may say and what an answer looks like. */
 import { Type } from '@sinclair/typebox';
-import type { EndpointPatch, EndpointRequest, EndpointView } from '../../control/controller.js';
+import type { EndpointPatch, EndpointRequest, EndpointView } from '../../control/controller/lab-objects.js';
 import { AddressOrList, Closed, Interface, Name, Nullable, type Of, OneOf, type Same, Text } from './common.js';
 
 const Mac = Type.String({
@@ -26,6 +26,12 @@ const Vlan = Type.Union(
 );
 const Isolated = Type.Boolean({ description: 'Isolated endpoints reach only those that are not isolated' });
 const StaticMacs = Type.Array(Mac, { maxItems: 1024, description: 'Further MACs behind this endpoint' });
+const Publish = Type.Array(Text(128, '[HOSTIP:]HOSTPORT[-END]:PORT[/tcp|udp]'), {
+  maxItems: 256,
+  description: 'Published ports: what the outside sends to HOSTPORT arrives at PORT',
+});
+const Configure = Type.Boolean({ description: 'false: without addresses and routes; the compartment asks DHCP' });
+const Aliases = Type.Array(Text(190, 'Name'), { maxItems: 64, description: "More names in the network's domain" });
 
 /** Everything of an endpoint request but its name: the body of a lab file entry. */
 export const EndpointFields = {
@@ -41,12 +47,21 @@ export const EndpointFields = {
   isolated: Type.Optional(Isolated),
   offload: Type.Optional(Type.Boolean({ description: 'false: finished checksums and no super-frames' })),
   staticMacs: Type.Optional(StaticMacs),
+  publish: Type.Optional(Publish),
+  configure: Type.Optional(Configure),
+  aliases: Type.Optional(Aliases),
 };
 
 export const EndpointRequestSchema = Closed({ name: Name, ...EndpointFields }, 'An endpoint to create');
 
 export const EndpointPatchSchema = Closed(
-  { isolated: Type.Optional(Isolated), vlan: Type.Optional(Vlan), staticMacs: Type.Optional(StaticMacs) },
+  {
+    isolated: Type.Optional(Isolated),
+    vlan: Type.Optional(Vlan),
+    staticMacs: Type.Optional(StaticMacs),
+    publish: Type.Optional(Publish),
+    aliases: Type.Optional(Aliases),
+  },
   'What can be changed of a living endpoint',
 );
 
@@ -65,6 +80,9 @@ export const EndpointSchema = Closed(
     isolated: Isolated,
     offload: Type.Boolean(),
     staticMacs: StaticMacs,
+    publish: Publish,
+    configure: Configure,
+    aliases: Aliases,
     id: Type.String({ description: 'Stable identifier' }),
     state: OneOf(['attached', 'detached', 'degraded']),
     reason: Nullable(Type.String({ description: 'Why it is degraded or was detached' })),

@@ -1,6 +1,6 @@
 /** The lab file and what `apply` answers. */
 import { Type } from '@sinclair/typebox';
-import type { ApplyResult, LabFile } from '../../control/controller.js';
+import type { ApplyResult, LabFile } from '../../control/controller/lab-objects.js';
 import { CaptureFields } from './capture.js';
 import { ByName, Closed, Name, type Of, OneOf, type Same } from './common.js';
 import { CompartmentFields } from './compartment.js';

@@ -1,8 +1,21 @@
 /** Networks: what a request may say and what an answer looks like. */
 import { Type } from '@sinclair/typebox';
-import type { NetworkPatch, NetworkRequest, NetworkView } from '../../control/controller.js';
+import type { NetworkPatch, NetworkRequest, NetworkView } from '../../control/controller/lab-objects.js';
 import { NETWORK_TYPES } from '../network-types.js';
-import { AddressOrList, Closed, Count, Name, Nullable, type Of, OneOf, type Same, Text } from './common.js';
+import {
+  Address,
+  AddressOrList,
+  Closed,
+  Count,
+  Name,
+  Nullable,
+  type Of,
+  OneOf,
+  Path,
+  type Same,
+  Text,
+} from './common.js';
+import { DhcpRequest, DhcpSchema, DnsRequest, DnsSchema, NatFields, NatPatchFields, NatSchema } from './gateway.js';
 
 const Subnet = Text(64, 'CIDR, for example 10.0.0.0/24 or fd00::/64');
 const Range = Text(128, 'Address, FIRST-LAST or CIDR inside a subnet');
@@ -12,7 +25,10 @@ const Rate = Type.Integer({
   description: 'Frames per second and port; 0 = no limit',
 });
 
-const Type_ = OneOf(NETWORK_TYPES, 'private: endpoints only; internal: plus a host vNIC with the gateway addresses');
+const Type_ = OneOf(
+  NETWORK_TYPES,
+  'private: endpoints only; internal: plus a host vNIC with the gateway addresses; nat: weft is the gateway and translates',
+);
 const Mtu = Type.Integer({ minimum: 68, maximum: 65521, description: 'Largest L3 packet in bytes' });
 const AgeingSeconds = Type.Integer({
   minimum: 1,
@@ -28,6 +44,33 @@ const StormPatch = Closed(
   'Storm control',
 );
 
+const Uplink = Text(32, 'host, raw, none or nic:INTERFACE: how a nat network reaches the outside');
+const ExternalIp = Type.Array(Address, {
+  maxItems: 64,
+  description: 'External addresses; empty = one of the transit subnet',
+});
+const NextHop = Type.Array(Address, { maxItems: 2, description: 'Next hops of uplink nic, one per family' });
+const Masquerade = Type.Boolean({ description: 'uplink host: masquerade in the namespace, with nftables' });
+const RoutesTo = Type.Array(Name, { maxItems: 256, description: 'Networks that it exchanges packets with' });
+const Advertise = Type.Boolean({ description: 'Whether router advertisements are sent (RFC 4861)' });
+
+export const NetworkPatchSchema = Closed(
+  {
+    ageingSeconds: Type.Optional(AgeingSeconds),
+    controlFrames: Type.Optional(ControlFrames),
+    macLimit: Type.Optional(MacLimit),
+    mtu: Type.Optional(Mtu),
+    reserved: Type.Optional(Reserved),
+    storm: Type.Optional(StormPatch),
+    nat: Type.Optional(Closed(NatPatchFields)),
+    routesTo: Type.Optional(RoutesTo),
+    advertise: Type.Optional(Advertise),
+    dhcp: Type.Optional(DhcpRequest),
+    dns: Type.Optional(DnsRequest),
+  },
+  'What can be changed of a living network',
+);
+
 /** Everything of a network request but its name: the body of a lab file entry. */
 export const NetworkFields = {
   type: Type_,
@@ -40,21 +83,19 @@ export const NetworkFields = {
   controlFrames: Type.Optional(ControlFrames),
   storm: Type.Optional(StormPatch),
   macLimit: Type.Optional(MacLimit),
+  uplink: Type.Optional(Uplink),
+  uplinkNetns: Type.Optional(Path),
+  externalIp: Type.Optional(ExternalIp),
+  nextHop: Type.Optional(NextHop),
+  masquerade: Type.Optional(Masquerade),
+  nat: Type.Optional(Closed(NatFields)),
+  routesTo: Type.Optional(RoutesTo),
+  advertise: Type.Optional(Advertise),
+  dhcp: Type.Optional(DhcpRequest),
+  dns: Type.Optional(DnsRequest),
 };
 
 export const NetworkRequestSchema = Closed({ name: Name, ...NetworkFields }, 'A network to create');
-
-export const NetworkPatchSchema = Closed(
-  {
-    ageingSeconds: Type.Optional(AgeingSeconds),
-    controlFrames: Type.Optional(ControlFrames),
-    macLimit: Type.Optional(MacLimit),
-    mtu: Type.Optional(Mtu),
-    reserved: Type.Optional(Reserved),
-    storm: Type.Optional(StormPatch),
-  },
-  'What can be changed of a living network',
-);
 
 export const NetworkSchema = Closed(
   {
@@ -69,8 +110,26 @@ export const NetworkSchema = Closed(
     controlFrames: ControlFrames,
     storm: Closed({ broadcast: Rate, multicast: Rate, unknownUnicast: Rate }),
     macLimit: MacLimit,
+    uplink: Nullable(Uplink),
+    uplinkNetns: Nullable(Path),
+    externalIp: ExternalIp,
+    nextHop: NextHop,
+    masquerade: Masquerade,
+    nat: Nullable(NatSchema),
+    routesTo: RoutesTo,
+    advertise: Advertise,
+    dhcp: Nullable(DhcpSchema),
+    dns: Nullable(DnsSchema),
     id: Type.String({ description: 'Stable identifier' }),
     hostInterface: Nullable(Type.String({ description: 'Name of the host vNIC of an internal network' })),
+    outside: Nullable(
+      Closed({
+        state: OneOf(['ready', 'lost']),
+        interface: Nullable(Type.String({ description: 'The TAP, or the interface that was asked for' })),
+        external: Type.Array(Address, { description: 'Addresses of which NAT takes ports' }),
+        nextHops: Type.Array(Address),
+      }),
+    ),
     endpoints: Type.Array(Name, { description: 'Names of its endpoints' }),
     addresses: Closed({
       used: Count,

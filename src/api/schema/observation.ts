@@ -15,8 +15,6 @@ export const FdbEntrySchema = Closed(
   'An entry of the MAC table',
 );
 
-export const FlowSchema = Closed({}, 'A flow; no network type of this version makes any');
-
 export const DropSchema = Closed(
   {
     reason: Type.String(),
@@ -31,7 +29,7 @@ export const DropSchema = Closed(
 );
 
 const EndpointStatsSchema = Closed({
-  endpoint: Name,
+  endpoint: Type.String({ description: 'Name of an endpoint, or what serves a whole network, such as host/NETWORK' }),
   network: Name,
   compartment: Nullable(Name),
   state: OneOf(['attached', 'detached', 'degraded']),
@@ -48,10 +46,28 @@ function TurnBuckets(description: string) {
   return Type.Array(Closed({ upTo, turns: Count }), { description });
 }
 
+const DhcpCountSchema = Closed({
+  network: Type.String(),
+  what: Type.String({ description: 'A message that came or was sent (discover, ack), or why one was left alone' }),
+  isIgnored: Type.Boolean({ description: 'Whether it is such a reason' }),
+  count: Count,
+});
+
 export const StatsSchema = Closed(
   {
     time: Type.String({ description: 'RFC 3339' }),
     endpoints: Type.Array(EndpointStatsSchema),
+    dhcp: Type.Array(DhcpCountSchema, { description: 'What the DHCP servers did since the daemon started' }),
+    dns: Closed({
+      queries: Count,
+      local: Type.Number({ description: 'Answered from the names of networks' }),
+      forwarded: Type.Number({ description: 'Answered by other servers, or by what is kept of their answers' }),
+      failed: Type.Number({ description: 'Nobody answered, or too many questions waited' }),
+      refused: Type.Number({ description: 'Malformed, of a kind that is not served, or from outside of the network' }),
+      ignored: Type.Number({ description: 'Noise, or more than one client may ask' }),
+      asked: Type.Number({ description: 'Questions sent to other servers' }),
+      cached: Type.Number({ description: 'Answers of other servers that are kept now' }),
+    }),
     datapath: Closed({
       turns: Count,
       arrivals: Count,
@@ -65,6 +81,11 @@ export const StatsSchema = Closed(
       macs: Count,
       macMoves: Count,
       macEvictions: Count,
+      flows: Type.Number({ description: 'Flows of the NAT now' }),
+      flowMappings: Type.Number({ description: 'Mappings of the NAT now' }),
+      flowsOpened: Type.Number({ description: 'Flows opened since the worker started' }),
+      flowsExpired: Type.Number({ description: 'Flows that ended by their timer' }),
+      flowsDeleted: Type.Number({ description: 'Flows that ended by request, or with their network' }),
       segmented: Type.Number({ description: 'Super-frames that had to be cut for a port' }),
       completed: Type.Number({ description: 'Frames whose checksum had to be completed for a port' }),
       captureLost: Type.Number({ description: 'Copies that captures lost because their ring was full' }),

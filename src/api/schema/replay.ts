@@ -1,6 +1,6 @@
 /** Replays of captures: query and answer. The body is the capture file itself. */
 import { Type } from '@sinclair/typebox';
-import type { ReplayRequest, ReplayView } from '../../control/controller.js';
+import type { ReplayRequest, ReplayView } from '../../control/controller/captures.js';
 import { Closed, Count, Name, type Of, OneOf, type Same, Text } from './common.js';
 
 const MAX_SPEED = 1e6;

@@ -19,11 +19,15 @@ interface CreateOptions extends VlanOptions {
   isolated?: boolean;
   offload: boolean;
   staticMac?: string[];
+  publish?: string[];
+  configure: boolean;
+  alias?: string[];
 }
 
 interface SetOptions extends VlanOptions {
   isolated?: boolean;
   staticMac?: string[] | false;
+  alias?: string[] | false;
 }
 
 export function addEndpointCommand(program: Command, session: Session): void {
@@ -80,7 +84,10 @@ function addCreate(endpoint: Command, session: Session): void {
     .option('--no-default-route', 'no default route over the gateway of the network')
     .option('--isolated', 'reaches only endpoints that are not isolated')
     .option('--no-offload', 'finished checksums and no super-frames, for programs that read raw frames')
-    .addOption(listOption('--static-mac <MAC>', 'further MAC behind this endpoint (repeatable)'));
+    .addOption(listOption('--static-mac <MAC>', 'further MAC behind this endpoint (repeatable)'))
+    .addOption(listOption('--publish <SPEC>', 'publish [HOSTIP:]HOSTPORT[-END]:PORT[/tcp|udp] (repeatable)'))
+    .option('--no-configure', 'without addresses and routes: the compartment asks DHCP')
+    .addOption(listOption('--alias <NAME>', "another name in the network's domain (repeatable)"));
   addVlanOptions(create);
   create
     .addHelpText(
@@ -88,6 +95,7 @@ function addCreate(endpoint: Command, session: Session): void {
       examples(
         'weft endpoint create web-front --network front --compartment web --ip 10.80.0.10',
         'weft endpoint create web-back --network back --compartment web --ifname eth1',
+        'weft endpoint create web-lab --network lab --compartment web --publish 8080:80',
         'weft endpoint create uplink --network back --compartment router --trunk 10,20-30 --native-vlan 1',
       ),
     )
@@ -103,6 +111,9 @@ function addCreate(endpoint: Command, session: Session): void {
         isolated: options.isolated,
         offload: options.offload ? undefined : false,
         staticMacs: options.staticMac,
+        publish: options.publish,
+        configure: options.configure ? undefined : false,
+        aliases: options.alias,
         vlan: vlanOf(create, options),
       });
       const call = { what: `cannot create endpoint ${name}`, method: 'POST', path: '/v1/endpoints', body } as const;
@@ -119,13 +130,16 @@ function addSet(endpoint: Command, session: Session): void {
     .option('--isolated', 'reaches only endpoints that are not isolated')
     .option('--no-isolated', 'reaches all endpoints')
     .addOption(listOption('--static-mac <MAC>', 'the further MACs behind this endpoint (repeatable)'))
-    .option('--no-static-mac', 'no further MACs');
+    .option('--no-static-mac', 'no further MACs')
+    .addOption(listOption('--alias <NAME>', "the other names in the network's domain (repeatable)"))
+    .option('--no-alias', 'no other names');
   addVlanOptions(set);
   set
     .addHelpText('after', examples('weft endpoint set web-back --vlan 20', 'weft endpoint set web-back --vlan none'))
     .action(async (name: string, options: SetOptions) => {
       const staticMacs = options.staticMac === false ? [] : options.staticMac;
-      const body = given({ isolated: options.isolated, staticMacs, vlan: vlanOf(set, options) });
+      const aliases = options.alias === false ? [] : options.alias;
+      const body = given({ isolated: options.isolated, staticMacs, aliases, vlan: vlanOf(set, options) });
       if (Object.keys(body).length === 0) set.error('nothing to change: give at least one option');
       const path = objectPath('endpoints', name);
       const view = await session.client.call<Endpoint>({
@@ -176,7 +190,9 @@ function flags(view: Endpoint): string[] {
     ...(view.isolated ? ['isolated'] : []),
     ...(view.offload ? [] : ['no offload']),
     ...(view.defaultRoute ? [] : ['no default route']),
+    ...(view.configure ? [] : ['configured by DHCP']),
     ...view.staticMacs.map((mac) => `static ${mac}`),
+    ...view.aliases.map((alias) => `alias ${alias}`),
   ];
 }
 
@@ -233,6 +249,7 @@ function showText(view: Endpoint): string {
     ['Gateway', view.gateway.join('\n')],
     ['MTU', String(view.mtu)],
     ['VLAN', vlanText(view.vlan)],
+    ['Published', view.publish.join('\n')],
     ['Settings', flags(view).join('\n')],
     ['Port', view.port === null ? '' : String(view.port)],
     ['Id', view.id],

@@ -1,7 +1,10 @@
 /**
  * weft exec COMPARTMENT -- COMMAND...: this process enters the namespace and becomes the command, so that signals, the
- * terminal and the exit status need no passing on. 126 and 127 mean what they mean to a shell.
+ * terminal and the exit status need no passing on. The command sees the files of /etc/netns/NAME in /etc, as `ip netns exec`
+ * would show them. 126 and 127 mean what they mean to a shell.
  */
+import { readdirSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import { Argument, type Command } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
@@ -9,8 +12,12 @@ import { objectPath } from '../client.js';
 import { completes } from '../completion/kinds.js';
 import { CliError, EXIT_USAGE } from '../failure.js';
 import { examples } from '../help.js';
-import type { Session } from '../session.js';
+import type { CliNative, Session } from '../session.js';
 
+/** ip-netns(8): files in CONFIGURATION/NAME are what programs in the namespace NAMES/NAME see in SYSTEM. */
+const NAMES = '/run/netns';
+const CONFIGURATION = '/etc/netns';
+const SYSTEM = '/etc';
 const EXIT_CANNOT_RUN = 126;
 const EXIT_NO_SUCH_COMMAND = 127;
 
@@ -42,6 +49,7 @@ async function run(session: Session, compartment: string, [file = '', ...rest]: 
   if (fd < 0) throw failed(what, `${view.path}: ${reasonOf(fd)}`, `see weft compartment show ${compartment}`);
   const entered = native.enterNamespace(fd);
   if (entered < 0) throw failed(what, `entering ${view.path}: ${reasonOf(entered)}`, 'run it as root');
+  showConfiguration(native, view.path, what);
   const errno = native.execProgram(file, rest);
   const missing = getSystemErrorName(errno) === 'ENOENT';
   throw new CliError(
@@ -50,6 +58,31 @@ async function run(session: Session, compartment: string, [file = '', ...rest]: 
     missing ? 'the command is looked up in PATH' : 'is it an executable file?',
     missing ? EXIT_NO_SUCH_COMMAND : EXIT_CANNOT_RUN,
   );
+}
+
+/** Gives the program the files that are for its namespace alone, its resolv.conf above all. */
+function showConfiguration(native: CliNative, path: string, what: string): void {
+  if (dirname(path) !== NAMES) return;
+  const directory = join(CONFIGURATION, basename(path));
+  const files = filesIn(directory);
+  if (files.length === 0) return;
+  const mounted = native.privateMounts();
+  if (mounted < 0) throw failed(what, `a mount namespace of its own: ${reasonOf(mounted)}`, 'run it as root');
+  for (const file of files) {
+    const bound = native.bindMount(join(directory, file), join(SYSTEM, file));
+    // As ip-netns does it: what is not there in /etc cannot be shown.
+    if (bound < 0 && getSystemErrorName(bound) !== 'ENOENT') {
+      throw failed(what, `${join(directory, file)} at ${join(SYSTEM, file)}: ${reasonOf(bound)}`, 'look at both files');
+    }
+  }
+}
+
+function filesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return []; // most namespaces have none
+  }
 }
 
 function failed(what: string, why: string, remedy: string): CliError {

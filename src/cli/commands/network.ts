@@ -5,14 +5,22 @@ import type { SchemaTypes } from '../../api/schema/catalogue.js';
 import { objectPath } from '../client.js';
 import { CliError } from '../failure.js';
 import { examples } from '../help.js';
+import {
+  addNatOptions,
+  addUplinkOptions,
+  type NatOptions,
+  natFieldsOf,
+  type UplinkOptions,
+  uplinkFieldsOf,
+} from '../nat-options.js';
 import { given, integerOption, listOption, nameOf } from '../options.js';
-import { fieldsText, tableText } from '../render/table.js';
-import { counted } from '../render/units.js';
+import { networkText } from '../render/network.js';
+import { tableText } from '../render/table.js';
 import type { Session } from '../session.js';
 
 type Network = SchemaTypes['Network'];
 
-interface SettingOptions {
+interface SettingOptions extends NatOptions {
   mtu?: number;
   reserve?: string[];
   ageing?: number;
@@ -23,7 +31,7 @@ interface SettingOptions {
   stormUnknown?: number;
 }
 
-interface CreateOptions extends SettingOptions {
+interface CreateOptions extends SettingOptions, UplinkOptions {
   type: string;
   subnet?: string[];
   gateway?: string[];
@@ -50,7 +58,7 @@ export function addNetworkCommand(program: Command, session: Session): void {
     .action(async (name: string) => {
       const path = objectPath('networks', name);
       const view = await session.client.call<Network>({ what: `cannot show network ${name}`, method: 'GET', path });
-      session.answer(view, showText(view));
+      session.answer(view, networkText(view));
     });
   addSet(network, session);
   network
@@ -69,7 +77,10 @@ export function addNetworkCommand(program: Command, session: Session): void {
 const NONE = 'no networks; make one: weft network create NAME --type private --subnet 10.80.0.0/24';
 
 function addCreate(network: Command, session: Session): void {
-  const type = new Option('--type <TYPE>', 'private: endpoints only; internal: plus a host vNIC')
+  const type = new Option(
+    '--type <TYPE>',
+    'private: endpoints only; internal: plus a host vNIC; nat: weft is the gateway',
+  )
     .choices(NETWORK_TYPES)
     .argParser((value) => {
       if (!isSupportedType(value)) throw new CliError('cannot create the network', unsupportedType(value), '');
@@ -86,17 +97,20 @@ function addCreate(network: Command, session: Session): void {
     .addOption(listOption('--gateway <ADDR>', 'gateway address, one per subnet (repeatable)'))
     .addOption(listOption('--pool <RANGE>', 'where automatic addresses come from: FIRST-LAST or CIDR (repeatable)'));
   addSettings(create);
+  addUplinkOptions(create);
+  addNatOptions(create, false);
   create
     .addHelpText(
       'after',
       examples(
         'weft network create back --type private --subnet 10.81.0.0/24 --subnet fd00:81::/64',
         'weft network create front --type internal --subnet 10.80.0.0/24 --pool 10.80.0.100-10.80.0.199',
+        'weft network create lab --type nat --subnet 10.82.0.0/24 --subnet fd00:82::/64',
       ),
     )
     .action(async (name: string, options: CreateOptions) => {
       const { type, subnet: subnets, gateway, pool: pools } = options;
-      const body = given({ name, type, subnets, gateway, pools, ...settingsOf(options) });
+      const body = given({ name, type, subnets, gateway, pools, ...uplinkFieldsOf(options), ...settingsOf(options) });
       const call = { what: `cannot create network ${name}`, method: 'POST', path: '/v1/networks', body } as const;
       const view = await session.client.call<Network>(call);
       session.answer(view, `network ${view.name} created: ${summary(view)}`);
@@ -106,6 +120,7 @@ function addCreate(network: Command, session: Session): void {
 function addSet(network: Command, session: Session): void {
   const set = network.command('set').description('change settings of a living network').addArgument(nameOf('network'));
   addSettings(set);
+  addNatOptions(set, true);
   set
     .addHelpText('after', examples('weft network set back --ageing 60 --storm-broadcast 1000'))
     .action(async (name: string, options: SettingOptions) => {
@@ -149,12 +164,14 @@ function settingsOf(options: SettingOptions): Record<string, unknown> {
     controlFrames: options.controlFrames,
     macLimit: options.macLimit,
     storm: Object.keys(storm).length > 0 ? storm : undefined,
+    ...natFieldsOf(options),
   });
 }
 
 function summary(view: Network): string {
   const host = view.hostInterface === null ? [] : [`host interface ${view.hostInterface}`];
-  return [view.type, ...view.subnets, ...host, `MTU ${view.mtu}`].join(', ');
+  const uplink = view.uplink === null ? [] : [`uplink ${view.uplink}`];
+  return [view.type, ...view.subnets, ...host, ...uplink, `MTU ${view.mtu}`].join(', ');
 }
 
 function listText(networks: Network[]): string {
@@ -180,26 +197,4 @@ function listText(networks: Network[]): string {
       view.hostInterface ?? '',
     ]),
   );
-}
-
-function showText(view: Network): string {
-  const limit = (value: number) => (value === 0 ? 'no limit' : `${value} frames/s per port`);
-  return fieldsText([
-    ['Name', view.name],
-    ['Type', view.type],
-    ['Subnets', view.subnets.join('\n')],
-    ['Gateway', view.gateway.join('\n')],
-    ['Pools', view.pools.length === 0 && view.subnets.length > 0 ? 'the whole subnets' : view.pools.join('\n')],
-    ['Reserved', view.reserved.join('\n')],
-    ['Addresses', `${view.addresses.used} used, ${view.addresses.free} free`],
-    ['MTU', String(view.mtu)],
-    ['MAC ageing', `${view.ageingSeconds} s, ${counted(view.macLimit, 'MAC')} at most`],
-    ['Control frames', view.controlFrames],
-    ['Broadcast', limit(view.storm.broadcast)],
-    ['Multicast', limit(view.storm.multicast)],
-    ['Unknown unicast', limit(view.storm.unknownUnicast)],
-    ['Host interface', view.hostInterface ?? ''],
-    ['Endpoints', view.endpoints.join('\n')],
-    ['Id', view.id],
-  ]);
 }

@@ -1,4 +1,4 @@
-/** weft fdb list | flush, weft flow list, weft drop list */
+/** weft fdb list | flush, weft drop list */
 import type { Command } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
 import { CliError } from '../failure.js';
@@ -51,21 +51,6 @@ export function addFdbCommand(program: Command, session: Session): void {
       await session.client.call(call);
       const where = options.network === undefined ? 'all networks' : `network ${options.network}`;
       session.answer({ network: options.network ?? null, flushed: true }, `learned MACs of ${where} forgotten`);
-    });
-}
-
-export function addFlowCommand(program: Command, session: Session): void {
-  program
-    .command('flow')
-    .description('the flow table')
-    .command('list')
-    .alias('ls')
-    .description('flows (the network types of this version make none)')
-    .addOption(networkFilter())
-    .action(async (options: NetworkFilter) => {
-      const call = { what: 'cannot list the flows', method: 'GET', path: `/v1/flows${queryOf(options)}` } as const;
-      const flows = await session.client.call<unknown[]>(call);
-      session.answer(flows, 'no flows: private and internal networks make none');
     });
 }
 

@@ -57,15 +57,43 @@ export function totalsTable(stats: Stats): string {
     LEGEND,
     datapathLine(stats.datapath),
     `datapath: ${datapathSummary(stats.datapath)}`,
+    ...dhcpLines(stats.dhcp),
+    ...dnsLines(stats.dns),
   ].join('\n');
+}
+
+/** Sums over all networks, the most frequent first; nothing where nobody has asked. */
+function dhcpLines(counts: Stats['dhcp']): string[] {
+  const sums = (isIgnored: boolean): string[] => {
+    const total = new Map<string, number>();
+    for (const row of counts) {
+      if (row.isIgnored === isIgnored) total.set(row.what, (total.get(row.what) ?? 0) + row.count);
+    }
+    const sorted = [...total].sort((a, b) => b[1] - a[1] || compare(a[0], b[0]));
+    return sorted.map(([what, count]) => `${quantity(count)} ${what}`);
+  };
+  const [messages, ignored] = [sums(false), sums(true)];
+  if (messages.length + ignored.length === 0) return [];
+  const left = ignored.length === 0 ? '' : `; left alone: ${ignored.join(', ')}`;
+  return [`DHCP: ${messages.join(', ') || 'nothing answered'}${left}`];
+}
+
+/** Nothing where nobody has asked. */
+function dnsLines({ queries, local, forwarded, failed, refused, ignored, cached }: Stats['dns']): string[] {
+  if (queries === 0) return [];
+  return [
+    `DNS: ${counted(queries, 'question')}, ${local} answered from names of the lab, ${forwarded} by other servers ` +
+      `(${counted(cached, 'answer')} kept), ${failed} by nobody, ${refused} refused, ${ignored} ignored`,
+  ];
 }
 
 function datapathLine(datapath: Stats['datapath']): string {
   const { arrivals, originated, forwarded, dropped, sent, transmitDropped, macs } = datapath;
+  const flows = datapath.flows > 0 ? `, ${counted(datapath.flows, 'flow')} through the NAT` : '';
   const made = originated > 0 ? ` and ${quantity(originated)} made by weft` : '';
   return (
     `all endpoints: ${quantity(arrivals)} frames in${made}, ${quantity(forwarded)} forwarded, ${quantity(dropped)} dropped; ` +
-    `${quantity(sent)} copies sent, ${quantity(transmitDropped)} dropped; ${counted(macs, 'MAC')} known`
+    `${quantity(sent)} copies sent, ${quantity(transmitDropped)} dropped; ${counted(macs, 'MAC')} known${flows}`
   );
 }
 

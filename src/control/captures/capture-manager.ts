@@ -3,7 +3,7 @@
  * datapath fills and gives every capture its frames.
  *
  * Which frames: a capture of a network, or of all, has each frame once, where it enters (arrivals; the interface is the
- * sender). A capture of an endpoint has both directions there: what arrived from it and what it was given. With drops, a
+ * sender), and what the router sends into it, where that first leaves. A capture of an endpoint has both directions there: what arrived from it and what it was given. With drops, a
  * frame that was dropped says why, and departures that failed are there too.
  *
  * Costs nothing while no capture runs: no timer, no marked port. Nothing here waits for a disk or a client; a capture whose
@@ -23,7 +23,7 @@ import { DROP_REASONS } from '../../datapath/drop-reasons.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../datapath/program.js';
 import { byName } from '../../model/names.js';
 import { RequestError } from '../../model/problems.js';
-import type { CaptureRequest, CaptureStream, CaptureView } from '../controller.js';
+import type { CaptureRequest, CaptureStream, CaptureView } from '../controller/captures.js';
 import { type CaptureSpec, readCaptureRequest } from './capture-request.js';
 import { CaptureRouter } from './capture-router.js';
 import type { CapturePort, CaptureService } from './capture-service.js';

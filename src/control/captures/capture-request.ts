@@ -3,7 +3,7 @@ import { isAbsolute } from 'node:path';
 import { MAX_SNAPLEN } from '../../capture/capture-writer.js';
 import { whyBadName } from '../../model/names.js';
 import { type Problem, RequestError } from '../../model/problems.js';
-import type { CaptureRequest } from '../controller.js';
+import type { CaptureRequest } from '../controller/captures.js';
 
 export interface CaptureSpec {
   /** null: to be chosen. */

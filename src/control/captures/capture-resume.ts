@@ -7,7 +7,7 @@ import { lstat } from 'node:fs/promises';
 import { putAside } from '../../capture/numbered-file.js';
 import type { SavedCapture } from '../../model/state-file.js';
 import { type Context, warn } from '../context.js';
-import type { CaptureRequest } from '../controller.js';
+import type { CaptureRequest } from '../controller/captures.js';
 import type { CaptureService } from './capture-service.js';
 
 /** Captures that write a file, to be remembered over a crash. */

@@ -7,7 +7,7 @@
  */
 import type { CapturedFrame, CaptureRingReader } from '../../capture/capture-ring-reader.js';
 import type { CaptureSession } from '../../capture/capture-session.js';
-import { ARRIVAL, DEPARTURE, NOT_DROPPED } from '../../datapath/frame-tap.js';
+import { ARRIVAL, DEPARTURE, ENTRY, NOT_DROPPED } from '../../datapath/frame-tap.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../datapath/program.js';
 import type { CapturePort } from './capture-service.js';
 
@@ -112,18 +112,23 @@ export class CaptureRouter<K> {
 
   private lostOf(port: number, flags: number): number {
     const arrivals = (flags & CAPTURE_ARRIVALS) === 0 ? 0 : this.ring.lost(port, ARRIVAL);
-    return arrivals + ((flags & CAPTURE_DEPARTURES) === 0 ? 0 : this.ring.lost(port, DEPARTURE));
+    const departures = (flags & CAPTURE_DEPARTURES) === 0 ? 0 : this.ring.lost(port, DEPARTURE);
+    return arrivals + departures + ((flags & ENTRY_FLAGS) === 0 ? 0 : this.ring.lost(port, ENTRY));
   }
 }
+
+/** What a router sends into a network is shown to those who capture the network, and to those who capture who gets it. */
+const ENTRY_FLAGS = CAPTURE_ARRIVALS | CAPTURE_DEPARTURES;
 
 /** An arrival was on the wire whatever became of it; a departure that failed never was. */
 function neededFlag({ direction, reason }: CapturedFrame): number {
   if (direction === ARRIVAL) return CAPTURE_ARRIVALS;
+  if (direction === ENTRY) return ENTRY_FLAGS;
   return reason === NOT_DROPPED ? CAPTURE_DEPARTURES : CAPTURE_DROPS;
 }
 
 function interfaceOf(session: CaptureSession, interfaces: Map<string, number>, port: CapturePort): number {
-  const key = port.endpoint === null ? `host ${port.network}` : `endpoint ${port.endpoint}`;
+  const key = port.endpoint === null ? `interface ${port.ifname} of ${port.network}` : `endpoint ${port.endpoint}`;
   let index = interfaces.get(key);
   if (index === undefined) {
     const name = port.endpoint ?? port.ifname;

@@ -2,7 +2,7 @@
  * What the controller needs of the part that runs captures (capture-manager.ts): start, stop and list them, and which
  * ports the datapath has to copy frames of. Not part of the control API: that is controller.ts.
  */
-import type { CaptureRequest, CaptureStream, CaptureView } from '../controller.js';
+import type { CaptureRequest, CaptureStream, CaptureView } from '../controller/captures.js';
 
 export interface CaptureService {
   list(): CaptureView[];

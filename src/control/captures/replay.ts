@@ -13,9 +13,9 @@ import { CaptureFileError, readCaptureFrames } from '../../capture/capture-frame
 import type { FileFrame } from '../../capture/file-frame.js';
 import { Counters, PORT, portAt, TOTAL, totalAt } from '../../datapath/counters.js';
 import { RequestError } from '../../model/problems.js';
-import { InjectRingWriter, MAX_INJECTED_BYTES } from '../../ports/inject-ring.js';
+import { type InjectRingWriter, MAX_INJECTED_BYTES } from '../../ports/inject-ring.js';
 import type { Context } from '../context.js';
-import type { ReplayRequest, ReplayView } from '../controller.js';
+import type { ReplayRequest, ReplayView } from '../controller/captures.js';
 import type { Attachment } from '../port-table.js';
 import { l3OffsetOf, makeSuperFrame } from './super-frame.js';
 
@@ -50,7 +50,7 @@ export class Replays {
 
   constructor(context: Context) {
     this.context = context;
-    this.ring = new InjectRingWriter(context.datapath.tables.inject);
+    this.ring = context.injector;
     this.counters = new Counters(context.datapath.tables.counters);
   }
 

@@ -16,6 +16,7 @@ import {
 } from '../../native/index.js';
 import { NETNS_DIRECTORY, pathOf } from '../kernel/namespaces.js';
 import { type Finding, fail, ok, warn } from './doctor-finding.js';
+import { checkForwardPolicy, checkNftables } from './doctor-uplinks.js';
 
 const TUN = '/dev/net/tun';
 
@@ -53,11 +54,21 @@ export async function checkKernelFeatures(isPrivileged: boolean): Promise<Findin
   try {
     findings.push(checkPropagation());
     findings.push(...checkTap(namespaceFd), checkMultiQueue(namespaceFd), checkPacketSocket(namespaceFd));
+    findings.push(await checkNftables(namespaceFd), await checkHostFirewall());
   } finally {
     native.closeFd(namespaceFd);
     native.removeNamespace(path);
   }
   return findings;
+}
+
+async function checkHostFirewall(): Promise<Finding> {
+  const fd = native.openNamespace('/proc/self/ns/net');
+  try {
+    return await checkForwardPolicy(fd);
+  } finally {
+    native.closeFd(fd);
+  }
 }
 
 function checkTunDevice(): Finding {

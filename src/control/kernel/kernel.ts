@@ -22,6 +22,15 @@ export interface RouteRequest {
 
 /** Everything about one TAP; it is done when `createTap` resolves. */
 export interface TapRequest {
+  /**
+   * `uplink`: the machine's side of a nat network, which sends no ICMP redirects.
+   * `packet`: no TAP but an interface that exists and stays somebody else's; frames are exchanged with its wire, and of all
+   * that follows only `ifname` matters. `raw`: no interface at all but raw IPv4 sockets; `ifname` is for messages. `service`: the way to the gateway's services, in the namespace of `makeServiceNamespace`;
+   * its kernel resolves no addresses, everything it sends is for the gateway's own MAC. Left out: any other TAP.
+   */
+  kind?: 'uplink' | 'packet' | 'raw' | 'service';
+  /** `raw`: takes every IPv4 packet that comes to the namespace for its own addresses. */
+  deliver?: (packet: Buffer) => void;
   /** 1..15 bytes; a pattern is not allowed. */
   ifname: string;
   /** `weft:INSTANCE:ENDPOINT-ID`, how weft recognises its own interfaces (IFLA_IFALIAS). */
@@ -37,9 +46,11 @@ export interface TapRequest {
   hostSide: boolean;
 }
 
-/** A TAP that weft holds open. */
+/** A TAP that weft holds open, or another descriptor with frames. */
 export interface Tap {
   readonly fd: number;
+  /** PORT_* of datapath/program.ts. */
+  readonly portKind: number;
   readonly request: TapRequest;
   /** Bytes of the vnet header in front of each frame: 12, or 0 where the kernel has none. */
   readonly headerBytes: number;
@@ -71,6 +82,38 @@ export class KernelError extends Error {
   }
 }
 
+/** A route of a namespace over one interface. */
+export interface FoundRoute {
+  /** CIDR; `0.0.0.0/0` and `::/0` are the default routes. */
+  destination: string;
+  /** null for an on-link route. */
+  gateway: string | null;
+  metric: number;
+  device: string;
+}
+
+/** An interface, whoever made it. */
+export interface FoundLink {
+  ifname: string;
+  mac: string;
+  mtu: number;
+  /** Switched on. */
+  up: boolean;
+  /** With prefix length, without IPv6 link-local ones. */
+  addresses: string[];
+}
+
+/** What a namespace is to do for weft's uplinks. */
+export interface RoutingRequest {
+  /** Forward packets of that family between its interfaces. */
+  ipv4: boolean;
+  ipv6: boolean;
+  /** Chains for weft's table of nftables (inet), in nft's language; null: no table. */
+  rules: string | null;
+  /** TAPs of uplinks there; with rules they carry packets from loopback addresses of the machine (route_localnet). */
+  taps: string[];
+}
+
 export interface NamespaceWatch {
   stop(): void;
 }
@@ -83,6 +126,8 @@ export interface Kernel {
   /** Names of namespaces that weft made on this machine since boot and that this instance has not removed. */
   ownedNamespaces(): Promise<string[]>;
   openNamespace(path: string): Promise<Namespace>;
+  /** A namespace without a name, for the services of gateways: it ends when it is closed, or with this process. */
+  makeServiceNamespace(): Promise<Namespace>;
   closeNamespace(namespace: Namespace): void;
   /** The daemon's own namespace. */
   hostNamespace(): Namespace;
@@ -102,6 +147,26 @@ export interface Kernel {
   removeFoundTap(namespace: Namespace, found: FoundTap): Promise<void>;
   /** Names of all interfaces of the namespace (to choose a free one). */
   interfaceNames(namespace: Namespace): Promise<string[]>;
+  /**
+   * Has the namespace forward, and weft's table there hold these rules and no others, in one step. Returns the settings (as
+   * sysctl names them) that had to be changed. Remembered on disk until `clearRouting`.
+   */
+  setRouting(namespace: Namespace, request: RoutingRequest): Promise<string[]>;
+  /** Takes back whatever `setRouting` did there, in this process or an earlier one. */
+  clearRouting(namespace: Namespace): Promise<void>;
+  /** Paths of namespaces where something is to be taken back; those that are gone are forgotten. */
+  routedNamespaces(): Promise<string[]>;
+  /**
+   * Chains of nftables there that drop by default what the namespace forwards, as `ip filter FORWARD`; none where it cannot be
+   * told. Rules of weft's own cannot overrule them.
+   */
+  droppingChains(namespace: Namespace): Promise<string[]>;
+  /** Unicast routes of the main table, without those over interfaces of this instance. */
+  routes(namespace: Namespace): Promise<FoundRoute[]>;
+  /** Ports that the namespace takes for connections of its own (ip_local_port_range). */
+  localPorts(namespace: Namespace): Promise<{ first: number; last: number }>;
+  /** null when there is none. */
+  findInterface(namespace: Namespace, ifname: string): Promise<FoundLink | null>;
   /** Routes of the daemon's own namespace, without those over interfaces of this instance. */
   hostRoutes(): Promise<{ destination: string; device: string }[]>;
 }

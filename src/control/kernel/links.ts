@@ -43,6 +43,8 @@ export interface LinkChange {
    * True brings it up, and out of the operational state UNKNOWN, in which a TAP would stay until its carrier changes.
    */
   up?: true;
+  /** The kernel resolves no addresses and answers for none over this interface: every frame goes to the interface's own MAC. */
+  noArp?: true;
 }
 
 export async function listLinks(rtnetlink: Rtnetlink): Promise<Link[]> {
@@ -78,6 +80,10 @@ export async function setLink(rtnetlink: Rtnetlink, index: number, subject: stri
     attributes.operstate = OPERSTATE_UP;
     header.flags = { up: true };
     header.change = { up: true };
+  }
+  if (change.noArp) {
+    header.flags = { ...header.flags, noarp: true };
+    header.change = { ...header.change, noarp: true };
   }
   await rtnetlink.request('RTM_SETLINK', subject, rt.MessageType.SETLINK, linkBody(header, attributes));
 }

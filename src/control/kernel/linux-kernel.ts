@@ -3,12 +3,27 @@
  * only; the parts are in namespaces.ts, namespace-watch.ts, taps.ts, links.ts, link-addresses.ts and link-routes.ts.
  */
 import { networkOf, parsePrefix } from './ip-prefix.js';
-import type { FoundTap, Kernel, Namespace } from './kernel.js';
+import {
+  type FoundLink,
+  type FoundRoute,
+  type FoundTap,
+  type Kernel,
+  KernelError,
+  type Namespace,
+  type Tap,
+} from './kernel.js';
+import { listAddresses } from './link-addresses.js';
 import { listRoutes } from './link-routes.js';
-import { deleteLink, findLinkByIndex, listLinks } from './links.js';
+import { deleteLink, findLink, findLinkByIndex, listLinks } from './links.js';
+import { NamespaceRouting } from './namespace-routing.js';
 import { NamespaceWatcher } from './namespace-watch.js';
 import { Namespaces } from './namespaces.js';
+import { nftForwardPolicies } from './nft.js';
+import { openPacketPort, PacketPort } from './packet-port.js';
+import { openRawPort, RawPort } from './raw-port.js';
 import { withRtnetlink } from './rtnetlink.js';
+import { makeServiceNamespace } from './service-namespace.js';
+import { readLocalPorts } from './sysctl.js';
 import { adoptTap, createTap, releaseTap, removeTap, updateTap } from './taps.js';
 
 export interface LinuxKernelOptions {
@@ -23,6 +38,7 @@ export interface LinuxKernelOptions {
 /** Throws `KernelError` when the host's namespace cannot be opened. */
 export function createLinuxKernel({ runDir, instance, hostPath }: LinuxKernelOptions): Kernel {
   const namespaces = new Namespaces(runDir);
+  const routing = new NamespaceRouting(runDir, instance);
   const watcher = new NamespaceWatcher();
   const host = namespaces.open(hostPath ?? '/proc/self/ns/net');
   return {
@@ -30,19 +46,34 @@ export function createLinuxKernel({ runDir, instance, hostPath }: LinuxKernelOpt
     removeNamespace: async (name) => namespaces.remove(name),
     ownedNamespaces: async () => namespaces.owned(),
     openNamespace: async (path) => namespaces.open(path),
+    makeServiceNamespace: async () => makeServiceNamespace(),
     closeNamespace: (namespace) => namespaces.close(namespace),
     hostNamespace: () => host,
     watchNamespace: (namespace, pid, gone) => watcher.watch(namespace, pid, gone),
-    createTap,
+    createTap: async (namespace, request) => {
+      if (request.kind === 'packet') return openPacketPort(namespace, request);
+      return request.kind === 'raw' ? openRawPort(namespace, request) : createTap(namespace, request);
+    },
     adoptTap,
     updateTap,
-    releaseTap,
-    removeTap,
+    releaseTap: (tap) => (isSocket(tap) ? tap.release() : releaseTap(tap)),
+    removeTap: async (tap) => (isSocket(tap) ? tap.close() : removeTap(tap)),
     findTaps,
     removeFoundTap,
     interfaceNames,
+    setRouting: (namespace, request) => routing.set(namespace, request),
+    clearRouting: (namespace) => routing.clear(namespace),
+    routedNamespaces: async () => stillThere(namespaces, routing),
+    routes: (namespace) => routesOf(namespace, `weft:${instance}:`),
+    localPorts: async (namespace) => readLocalPorts(namespace.fd),
+    droppingChains: (namespace) => nftForwardPolicies(namespace.fd, 'drop').catch(() => []),
+    findInterface,
     hostRoutes: () => hostRoutes(host, `weft:${instance}:`),
   };
+}
+
+function isSocket(tap: Tap): tap is PacketPort | RawPort {
+  return tap instanceof PacketPort || tap instanceof RawPort;
 }
 
 async function findTaps(namespace: Namespace, aliasPrefix: string): Promise<FoundTap[]> {
@@ -61,6 +92,41 @@ async function removeFoundTap(namespace: Namespace, found: FoundTap): Promise<vo
 
 async function interfaceNames(namespace: Namespace): Promise<string[]> {
   return (await withRtnetlink(namespace.fd, listLinks)).map((link) => link.ifname);
+}
+
+/** A name may have gone to another namespace since, which is nobody's business here. */
+function stillThere(namespaces: Namespaces, routing: NamespaceRouting): string[] {
+  return routing.marks().flatMap(({ path, device, inode, forget }) => {
+    try {
+      const namespace = namespaces.open(path);
+      namespaces.close(namespace);
+      if (namespace.device === device && namespace.inode === inode) return [path];
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+    }
+    forget();
+    return [];
+  });
+}
+
+async function routesOf(namespace: Namespace, ownPrefix: string): Promise<FoundRoute[]> {
+  return withRtnetlink(namespace.fd, async (rtnetlink) => {
+    const links = (await listLinks(rtnetlink)).filter(({ alias }) => !alias.startsWith(ownPrefix));
+    const devices = new Map(links.map(({ index, ifname }) => [index, ifname]));
+    return (await listRoutes(rtnetlink)).flatMap(({ destination, gateway, metric, through }) => {
+      const device = devices.get(through[0] ?? -1);
+      return device === undefined ? [] : [{ destination, gateway, metric, device }];
+    });
+  });
+}
+
+async function findInterface(namespace: Namespace, ifname: string): Promise<FoundLink | null> {
+  return withRtnetlink(namespace.fd, async (rtnetlink) => {
+    const link = await findLink(rtnetlink, ifname);
+    if (link === null) return null;
+    const addresses = await listAddresses(rtnetlink, link.index);
+    return { ifname, mac: link.mac, mtu: link.mtu, up: link.up, addresses: addresses.map(({ text }) => text) };
+  });
 }
 
 /**

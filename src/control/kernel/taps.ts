@@ -9,7 +9,14 @@
  * Read first: Documentation/networking/tuntap.rst, drivers/net/tun.c.
  */
 import { close as closeFile } from 'node:fs';
-import { ACCEPTS_CHECKSUM, ACCEPTS_TSO_ECN, ACCEPTS_TSO4, ACCEPTS_TSO6, ACCEPTS_USO } from '../../datapath/program.js';
+import {
+  ACCEPTS_CHECKSUM,
+  ACCEPTS_TSO_ECN,
+  ACCEPTS_TSO4,
+  ACCEPTS_TSO6,
+  ACCEPTS_USO,
+  PORT_TAP,
+} from '../../datapath/program.js';
 import {
   native,
   OFFLOAD_CHECKSUM,
@@ -22,6 +29,7 @@ import {
   TAP_EXISTING,
   TAP_VNET_HEADER,
 } from '../../native/index.js';
+import { suppressRedirects } from './forwarding.js';
 import { AF_INET6, parsePrefix } from './ip-prefix.js';
 import { KernelError, type Namespace, type RouteRequest, type Tap, type TapRequest } from './kernel.js';
 import { check, isErrno } from './kernel-error.js';
@@ -40,6 +48,7 @@ const ACCEPTABLE = ACCEPTS_CHECKSUM | ACCEPTS_TSO4 | ACCEPTS_TSO6 | ACCEPTS_TSO_
 
 class LinuxTap implements Tap {
   readonly fd: number;
+  readonly portKind = PORT_TAP;
   readonly headerBytes = HEADER_BYTES;
   readonly accepts: number;
   request: TapRequest;
@@ -68,13 +77,15 @@ export async function createTap(namespace: Namespace, request: TapRequest): Prom
   const fd = check('TUNSETIFF', ifname, native.openTap(namespace.fd, ifname, flags));
   try {
     const accepts = setOffloads(fd, request);
-    prepareIpv6(namespace.fd, ifname, request.hostSide, hasIpv6(request));
+    prepareIpv6(namespace.fd, ifname, request, hasIpv6(request));
+    if (request.kind === 'uplink') suppressRedirects(namespace.fd, ifname);
     setSpeed(namespace.fd, ifname);
     await withRtnetlink(namespace.fd, async (rtnetlink) => {
       const { index } = await requireLink(rtnetlink, ifname);
       const { mac, mtu, alias } = request;
+      const isService = request.kind === 'service';
       await inOneGo([
-        setLink(rtnetlink, index, ifname, { mac, mtu, alias, up: true }),
+        setLink(rtnetlink, index, ifname, { mac, mtu, alias, up: true, ...(isService ? { noArp: true } : {}) }),
         ...request.addresses.map((address) => addAddress(rtnetlink, index, address)),
         ...inOrder(request.routes).map((route) => addRoute(rtnetlink, index, route)),
       ]);
@@ -98,7 +109,8 @@ export async function adoptTap(namespace: Namespace, request: TapRequest): Promi
       const accepts = setOffloads(fd, request);
       check('TUNSETPERSIST', link.ifname, native.setTapPersist(fd, 1));
       check('TUNSETCARRIER', link.ifname, native.setTapCarrier(fd, 1));
-      prepareIpv6(namespace.fd, link.ifname, request.hostSide, hasIpv6(request));
+      prepareIpv6(namespace.fd, link.ifname, request, hasIpv6(request));
+      if (request.kind === 'uplink') suppressRedirects(namespace.fd, link.ifname);
       setSpeed(namespace.fd, link.ifname);
       const change = differences(link, request);
       if (Object.keys(change).length > 0) await setLink(rtnetlink, link.index, link.ifname, change);
@@ -121,7 +133,7 @@ export async function updateTap(namespace: Namespace, tap: Tap, request: TapRequ
   const undo: (() => Promise<void>)[] = [];
   try {
     const namespaceFd = present < 0 ? namespace.fd : present;
-    prepareIpv6(namespaceFd, String(name), request.hostSide, hasIpv6(request));
+    prepareIpv6(namespaceFd, String(name), request, hasIpv6(request));
     await withRtnetlink(namespaceFd, async (rtnetlink) => {
       const { index, mtu } = await requireLink(rtnetlink, String(name));
       try {

@@ -4,18 +4,18 @@ import { pathOfCompartment } from '../../model/compartment-request.js';
 import type { EndpointSpec } from '../../model/endpoint.js';
 import type { EndpointWish } from '../../model/endpoint-request.js';
 import type { NetworkSpec } from '../../model/network.js';
+import { FIXED_FIELDS, FIXED_NAT_FIELDS } from '../../model/network-request.js';
 import { readCaptureRequest } from '../captures/capture-request.js';
-import type { CaptureRequest, CaptureView } from '../controller.js';
+import type { CaptureRequest, CaptureView } from '../controller/captures.js';
 
 export type NetworkDifference = { kind: 'none' } | { kind: 'change' | 'replace'; detail: string };
-
-/** Everything that is wired into endpoints when they are made. */
-const FIXED: readonly (keyof NetworkSpec)[] = ['type', 'subnets', 'gateway'];
 
 export function networkDifference(current: NetworkSpec, wanted: NetworkSpec): NetworkDifference {
   const changes = describeChanges(current, wanted);
   if (changes.length === 0) return { kind: 'none' };
-  const isFixed = FIXED.some((field) => !isSame(current[field], wanted[field]));
+  const isFixed =
+    FIXED_FIELDS.some((field) => !isSame(current[field], wanted[field])) ||
+    FIXED_NAT_FIELDS.some((field) => current.nat?.[field] !== wanted.nat?.[field]);
   return { kind: isFixed ? 'replace' : 'change', detail: changes.join(', ') };
 }
 
@@ -32,6 +32,9 @@ export function compartmentDifference(
   return isGone ? 'its namespace is gone' : null;
 }
 
+/** What can change while an endpoint lives. */
+export const CHANGEABLE = ['isolated', 'vlan', 'staticMacs', 'publish', 'aliases'] as const;
+
 /** `isUprooted`: its network is replaced. `detail` is empty when nothing but its place may differ. */
 export function endpointDifference(
   current: EndpointSpec,
@@ -46,13 +49,14 @@ export function endpointDifference(
   compare('network', replacing);
   compare('defaultRoute', replacing);
   compare('offload', replacing);
+  compare('configure', replacing);
   if (wanted.mac !== null) compare('mac', replacing);
   if (wanted.ifname !== null) compare('ifname', replacing);
   const missing = wanted.ip.filter((address) => !current.ip.includes(address));
   if (missing.length > 0) replacing.push(`ip ${shown(current.ip)} -> ${shown(wanted.ip)}`);
   if (replacing.length === 0 && isUprooted) replacing.push(`network ${current.network} is replaced`);
   const changing: string[] = [];
-  for (const field of ['isolated', 'vlan', 'staticMacs'] as const) compare(field, changing);
+  for (const field of CHANGEABLE) compare(field, changing);
   return { mustReplace: replacing.length > 0, detail: [...replacing, ...changing].join(', ') };
 }
 
@@ -68,12 +72,22 @@ export function captureDifference(current: CaptureView, wanted: CaptureRequest):
     .join(', ');
 }
 
-/** `mtu 1500 -> 9000`, ... */
+/** `mtu 1500 -> 9000`, `nat.hairpin true -> false`, ... */
 export function describeChanges(former: NetworkSpec, next: NetworkSpec): string[] {
-  const fields = Object.keys(next) as (keyof NetworkSpec)[];
-  return fields
-    .filter((field) => !isSame(former[field], next[field]))
-    .map((field) => `${field} ${shown(former[field])} -> ${shown(next[field])}`);
+  return changesOf(former, next, '');
+}
+
+function changesOf(former: object, next: object, path: string): string[] {
+  return Object.entries(next).flatMap(([field, value]) => {
+    const before = (former as Record<string, unknown>)[field];
+    if (isSame(before, value)) return [];
+    if (isObject(before) && isObject(value)) return changesOf(before, value, `${path}${field}.`);
+    return [`${path}${field} ${shown(before)} -> ${shown(value)}`];
+  });
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Plain data, with fields in the order in which the readers of requests write them. */
@@ -82,6 +96,6 @@ function isSame(a: unknown, b: unknown): boolean {
 }
 
 function shown(value: unknown): string {
-  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(', ');
-  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value ?? 'none');
+  if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map(shown).join(', ');
+  return isObject(value) ? JSON.stringify(value) : String(value ?? 'none');
 }

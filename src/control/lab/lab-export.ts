@@ -6,7 +6,8 @@ import type { EndpointRecord } from '../../model/desired-state.js';
 import type { NetworkSpec } from '../../model/network.js';
 import { parseNetworkRequest } from '../../model/network-request.js';
 import type { Context } from '../context.js';
-import type { CaptureRequest, CompartmentRequest, EndpointRequest, LabFile, NetworkRequest } from '../controller.js';
+import type { CaptureRequest } from '../controller/captures.js';
+import type { CompartmentRequest, EndpointRequest, LabFile, NetworkRequest } from '../controller/lab-objects.js';
 
 export function exportLab(context: Context): LabFile {
   const { networks, compartments, endpoints } = context.state;
@@ -31,11 +32,29 @@ function byKey<R, V>(records: [string, R][], view: (record: R) => V): Record<str
 /** Whatever reading it again would fill in is left out. */
 function exportNetwork(spec: NetworkSpec): Omit<NetworkRequest, 'name'> {
   const { name, type, subnets, ...options } = spec;
-  const defaults = parseNetworkRequest({ name, type, subnets });
-  const isDefault = (field: string, value: unknown) =>
-    defaults.ok && JSON.stringify(defaults.value[field as keyof NetworkSpec]) === JSON.stringify(value);
-  const named = Object.entries(options).filter(([field, value]) => !isDefault(field, value));
-  return { type, ...(subnets.length > 0 ? { subnets } : {}), ...Object.fromEntries(named) };
+  const { uplink } = spec;
+  const defaults = parseNetworkRequest({ name, type, subnets, uplink, externalIp: spec.externalIp });
+  const own = withoutDefaults(options, defaults.ok ? defaults.value : {});
+  // The read form of `uplink` and `externalIp` is not what stands for leaving them out.
+  const outside = {
+    ...(uplink === null || uplink === 'host' ? {} : { uplink }),
+    ...(spec.externalIp.length === 0 ? {} : { externalIp: spec.externalIp }),
+  };
+  return { type, ...(subnets.length > 0 ? { subnets } : {}), ...outside, ...own };
+}
+
+/** Fields whose value is not that of `defaults`, also inside of objects. */
+function withoutDefaults(value: object, defaults: object): object {
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([field, own]) => {
+      const fallback = (defaults as Record<string, unknown>)[field];
+      if (JSON.stringify(own) === JSON.stringify(fallback)) return [];
+      const isNested = [own, fallback].every(
+        (each) => typeof each === 'object' && each !== null && !Array.isArray(each),
+      );
+      return [[field, isNested ? withoutDefaults(own, fallback as object) : own]];
+    }),
+  );
 }
 
 function exportCompartment({
@@ -51,6 +70,7 @@ function exportCompartment({
 
 function exportEndpoint({ spec, ifnameIsAutomatic }: EndpointRecord): Omit<EndpointRequest, 'name'> {
   const { network, compartment, ifname, mac, ip, defaultRoute, vlan, isolated, offload, staticMacs } = spec;
+  const { publish, configure, aliases } = spec;
   // While it is detached the name of the interface is not settled, unless the user gave it.
   const hasName = compartment !== null || !ifnameIsAutomatic;
   return {
@@ -64,6 +84,9 @@ function exportEndpoint({ spec, ifnameIsAutomatic }: EndpointRecord): Omit<Endpo
     ...(isolated ? { isolated } : {}),
     ...(offload ? {} : { offload }),
     ...(staticMacs.length === 0 ? {} : { staticMacs }),
+    ...(publish.length === 0 ? {} : { publish }),
+    ...(configure ? {} : { configure }),
+    ...(aliases.length === 0 ? {} : { aliases }),
   };
 }
 

@@ -9,7 +9,7 @@ import type { NetworkSpec } from '../../model/network.js';
 import { type Parsed, parseNetworkRequest } from '../../model/network-request.js';
 import { type Problem, RequestError } from '../../model/problems.js';
 import { readCaptureRequest } from '../captures/capture-request.js';
-import type { CaptureRequest } from '../controller.js';
+import type { CaptureRequest } from '../controller/captures.js';
 
 /** By name, in the order of the file. */
 export interface ParsedLab {

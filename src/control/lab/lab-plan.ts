@@ -12,8 +12,15 @@ import type { EndpointSpec } from '../../model/endpoint.js';
 import type { EndpointWish } from '../../model/endpoint-request.js';
 import type { NetworkSpec } from '../../model/network.js';
 import { RequestError } from '../../model/problems.js';
-import type { CaptureRequest, CaptureView, PlanStep } from '../controller.js';
-import { captureDifference, compartmentDifference, endpointDifference, networkDifference } from './lab-difference.js';
+import type { CaptureRequest, CaptureView } from '../controller/captures.js';
+import type { PlanStep } from '../controller/lab-objects.js';
+import {
+  CHANGEABLE,
+  captureDifference,
+  compartmentDifference,
+  endpointDifference,
+  networkDifference,
+} from './lab-difference.js';
 import type { ParsedLab } from './lab-parse.js';
 
 export type Operation =
@@ -28,7 +35,7 @@ export type Operation =
   /** `ifname`: what the rehearsal called the interface. */
   | { kind: 'create-endpoint'; name: string; wish: EndpointWish; ifname?: string }
   | { kind: 'attach-endpoint'; name: string; compartment: string }
-  | { kind: 'change-endpoint'; name: string; changes: Pick<EndpointSpec, 'isolated' | 'vlan' | 'staticMacs'> }
+  | { kind: 'change-endpoint'; name: string; changes: Partial<Pick<EndpointSpec, (typeof CHANGEABLE)[number]>> }
   | { kind: 'start-capture'; name: string; request: CaptureRequest };
 
 /** What the state alone does not tell. */
@@ -62,6 +69,8 @@ const GONE_FROM_FILE = 'the file does not name it any more';
 class Planner {
   readonly steps: PlanStep[] = [];
   readonly build: Operation[] = [];
+  /** What living endpoints give up for others. */
+  private readonly freed: Operation[] = [];
   private readonly state: DesiredState;
   private readonly lab: ParsedLab;
   private readonly facts: Facts;
@@ -153,9 +162,13 @@ class Planner {
       this.step('replace', 'endpoint', name, difference.detail);
       return;
     }
-    const { isolated, vlan, staticMacs } = wish;
     if (difference.detail !== '') {
-      this.build.push({ kind: 'change-endpoint', name, changes: { isolated, vlan, staticMacs } });
+      const changes = Object.fromEntries(CHANGEABLE.map((field) => [field, wish[field]]));
+      // Ports are given up before anybody takes them.
+      const kept = spec.publish.filter((port) => wish.publish.includes(port));
+      if (kept.length < spec.publish.length)
+        this.freed.push({ kind: 'change-endpoint', name, changes: { publish: kept } });
+      this.build.push({ kind: 'change-endpoint', name, changes });
       this.step('update', 'endpoint', name, difference.detail);
     }
     this.planPlace(name, spec, wish.compartment);
@@ -253,6 +266,7 @@ class Planner {
       ...each('detach-endpoint', this.detached),
       ...each('delete-compartment', this.lostCompartments),
       ...each('delete-network', this.lostNetworks),
+      ...this.freed,
       ...this.build.filter(({ kind }) => kind !== 'start-capture'),
       ...each('stop-capture', this.stoppedCaptures),
       ...starts,

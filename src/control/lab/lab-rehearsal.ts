@@ -30,6 +30,10 @@ export function rehearse(state: DesiredState, operations: readonly Operation[]):
       createAll(state, creations, attempt);
     }
   }
+  for (const operation of operations) {
+    if (operation.kind !== 'create-network' && operation.kind !== 'change-network') continue;
+    if (state.networks.has(operation.name)) attempt(pathOf(operation), () => state.checkRoutesTo(operation.spec));
+  }
   const [first] = failures;
   if (first === undefined) return;
   const code = failures.every(({ error }) => error.code === first.error.code) ? first.error.code : 'conflict';

@@ -11,6 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { createCaptureMemory } from '../../capture/capture-layout.js';
+import { PUNT_RING_BYTES } from '../../capture/punt-ring.js';
 import { Counters, createCounterMemory, TOTAL, totalAt } from '../../datapath/counters.js';
 import {
   emptyProgram,
@@ -21,7 +22,9 @@ import {
   type WorkerFault,
 } from '../../datapath/program.js';
 import { errorName, native } from '../../native/index.js';
+import { mapFlowFile } from '../../ports/flow-file.js';
 import { createInjectMemory } from '../../ports/inject-ring.js';
+import { OUTBOUND_RING_BYTES } from '../../ports/outbound-ring.js';
 import { createMacMemory } from '../../tables/mac-table.js';
 import { KernelError } from '../kernel/kernel.js';
 import type { DatapathHost } from './datapath-host.js';
@@ -35,6 +38,8 @@ const STOP_PATIENCE_MS = 1000;
 export interface DatapathOptions {
   /** Module of the worker (daemon/datapath-worker.js). */
   workerUrl: URL;
+  /** Where the flow table is, for as long as the machine runs. */
+  flowFile: string;
   log: { warn(details: object, message: string): void; error(details: object, message: string): void };
 }
 
@@ -65,7 +70,10 @@ class DatapathClient implements DatapathHost {
     macs: createMacMemory(),
     capture: createCaptureMemory(),
     inject: createInjectMemory(),
+    punts: createCaptureMemory(PUNT_RING_BYTES),
+    outbound: createInjectMemory(OUTBOUND_RING_BYTES),
   };
+  readonly flows: Int32Array;
   state: 'running' | 'restarting' = 'restarting';
   appliedVersion = 0;
   private readonly options: DatapathOptions;
@@ -87,6 +95,7 @@ class DatapathClient implements DatapathHost {
 
   constructor(options: DatapathOptions) {
     this.options = options;
+    this.flows = new Int32Array(mapFlowFile(options.flowFile));
     this.wakeFd = native.createWake();
     if (this.wakeFd < 0) throw new KernelError('eventfd2', 'the datapath', errorName(this.wakeFd), 'no wake-up');
     this.watchTimer = setInterval(() => this.look(), LOOK_MS).unref();
@@ -94,7 +103,10 @@ class DatapathClient implements DatapathHost {
 
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const data = { tables: this.tables, wakeFd: this.wakeFd, seed: randomBytes(4).readInt32LE() };
+      const random = randomBytes(12);
+      const seed = random.readInt32LE();
+      const natKey = [random.readInt32LE(4), random.readInt32LE(8)];
+      const data = { tables: this.tables, wakeFd: this.wakeFd, seed, natKey, flowFile: this.options.flowFile };
       const worker = new Worker(this.options.workerUrl, { workerData: data, name: 'datapath' });
       let failure = 'it ended by itself';
       this.worker = worker;
@@ -142,6 +154,10 @@ class DatapathClient implements DatapathHost {
 
   async flushMacs(network: number): Promise<void> {
     await this.request({ kind: 'flush-macs', network });
+  }
+
+  async deleteFlows(flows: Int32Array): Promise<void> {
+    await this.request({ kind: 'delete-flows', flows });
   }
 
   injectFault(how: WorkerFault): void {
@@ -234,6 +250,10 @@ class DatapathClient implements DatapathHost {
     const done = [this.request({ kind: 'program', program: this.program })];
     for (const [port, { fd, portKind, headerBytes }] of this.ports) {
       done.push(this.request({ kind: 'attach', port, fd, portKind, headerBytes }));
+    }
+    // The rows are still there and still have their generation.
+    for (const { message } of unanswered) {
+      if (message.kind === 'delete-flows') done.push(this.request({ kind: message.kind, flows: message.flows }));
     }
     Promise.all(done).then(() => {
       for (const { resolve } of unanswered) resolve(0);

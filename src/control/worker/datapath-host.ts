@@ -17,6 +17,10 @@ export interface DatapathHost {
   publish(program: Program): Promise<void>;
   /** Forgets what was learned on one network, or on all with -1. */
   flushMacs(network: number): Promise<void>;
+  /** The flow table (tables/flow-listing.ts reads it), in memory that the worker writes. */
+  readonly flows: Int32Array;
+  /** Ends flows: pairs of row and generation, as listed. Resolves when it is done. */
+  deleteFlows(flows: Int32Array): Promise<void>;
   /** Makes the worker fail, to try out that it is replaced. */
   injectFault(how: WorkerFault): void;
   /** Ends the sleep of the worker: there are frames in `tables.inject`. */

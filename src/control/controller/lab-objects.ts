@@ -1,0 +1,158 @@
+/** What users make: networks, compartments, endpoints, published ports, and lab files of them; as asked for, and as shown. */
+import type { CompartmentSpec } from '../../model/compartment.js';
+import type { EndpointSpec, VlanSpec } from '../../model/endpoint.js';
+import type {
+  DhcpSpec,
+  DnsSpec,
+  NatSpec,
+  NatTimers,
+  NetworkSpec,
+  NetworkType,
+  StormLimits,
+} from '../../model/network.js';
+import type { CaptureRequest } from './captures.js';
+
+type NestedFields = 'storm' | 'nat' | 'dhcp' | 'dns';
+
+/** What `create` takes: the name and type are required, everything else has a default. */
+export interface NetworkRequest
+  extends Partial<Omit<NetworkSpec, 'name' | 'type' | 'gateway' | 'uplink' | 'uplinkNetns' | NestedFields>> {
+  name: string;
+  type: NetworkType;
+  gateway?: string | string[];
+  uplink?: string;
+  uplinkNetns?: string;
+  storm?: Partial<StormLimits>;
+  nat?: NatRequest;
+  /** true, false, or settings of a service that is on. */
+  dhcp?: boolean | Partial<DhcpSpec>;
+  dns?: boolean | Partial<DnsSpec>;
+}
+
+export interface NatRequest extends Partial<Omit<NatSpec, 'prefix' | 'timers' | 'ports'>> {
+  prefix?: string;
+  timers?: Partial<NatTimers>;
+  ports?: Partial<NatSpec['ports']>;
+}
+
+/** What can be changed of a living network. */
+export type NetworkPatch = Partial<
+  Pick<NetworkSpec, 'ageingSeconds' | 'controlFrames' | 'macLimit' | 'mtu' | 'reserved' | 'routesTo' | 'advertise'>
+> &
+  Pick<NetworkRequest, 'storm' | 'dhcp' | 'dns'> & {
+    nat?: Omit<NatRequest, 'ipv6' | 'prefix'>;
+  };
+
+export interface CompartmentRequest {
+  name: string;
+  netns?: string;
+  pid?: number;
+}
+
+export interface EndpointRequest {
+  name: string;
+  network: string;
+  compartment?: string | null;
+  ip?: string | string[];
+  mac?: string;
+  ifname?: string;
+  defaultRoute?: boolean;
+  vlan?: VlanSpec | null;
+  isolated?: boolean;
+  offload?: boolean;
+  staticMacs?: string[];
+  publish?: string[];
+  configure?: boolean;
+  aliases?: string[];
+}
+
+export type EndpointPatch = Partial<Pick<EndpointSpec, 'isolated' | 'vlan' | 'staticMacs' | 'publish' | 'aliases'>>;
+
+/** Publishes ports of an endpoint, besides those that it publishes already. */
+export interface PortRequest {
+  endpoint: string;
+  /** `[HOSTIP:]HOSTPORT[-END]:PORT[/tcp|udp]`. */
+  spec: string;
+}
+
+export interface PortView {
+  endpoint: string;
+  network: string;
+  /** Canonical text. */
+  spec: string;
+  protocol: 'tcp' | 'udp';
+  /** null: every address. */
+  hostIp: string | null;
+  hostFirst: number;
+  hostLast: number;
+  /** Of the endpoint: where the first one goes. */
+  port: number;
+  /** Of the endpoint. */
+  addresses: string[];
+}
+
+export interface NetworkView extends NetworkSpec {
+  id: string;
+  /** Name of the host vNIC of an internal network, else null. */
+  hostInterface: string | null;
+  /** What became of the uplink of a nat network; null for one that has none. */
+  outside: OutsideView | null;
+  endpoints: string[];
+  addresses: { used: number; free: string /* decimal text: an IPv6 subnet has more than a double can hold */ };
+}
+
+export interface OutsideView {
+  /** `lost`: its interface or namespace is gone; weft goes on trying. */
+  state: 'ready' | 'lost';
+  /** Name of the TAP, or of the interface that was asked for. */
+  interface: string | null;
+  /** Addresses of which NAT takes ports. */
+  external: string[];
+  nextHops: string[];
+}
+
+export interface CompartmentView extends CompartmentSpec {
+  id: string;
+  /** Where its namespace is to be found. */
+  path: string;
+  /** Whether weft made the namespace and will remove it. */
+  owned: boolean;
+  state: 'ready' | 'gone';
+  endpoints: string[];
+}
+
+export interface EndpointView extends EndpointSpec {
+  id: string;
+  /** `degraded`: attached, but its interface is gone or broken; `reason` says why. */
+  state: 'attached' | 'detached' | 'degraded';
+  reason: string | null;
+  /** Addresses with prefix length, e.g. `10.0.0.2/24`. */
+  addresses: string[];
+  gateway: string[];
+  mtu: number;
+  /** Row in the datapath, null while detached. */
+  port: number | null;
+}
+
+export interface PlanStep {
+  action: 'create' | 'update' | 'delete' | 'replace';
+  object: 'network' | 'compartment' | 'endpoint' | 'capture';
+  name: string;
+  /** What changes, for people. */
+  detail: string;
+}
+
+export interface ApplyResult {
+  dryRun: boolean;
+  changed: boolean;
+  steps: PlanStep[];
+}
+
+/** The lab file of contract.md as parsed YAML or JSON, already validated by the API schema. */
+export interface LabFile {
+  weft: 1;
+  networks?: Record<string, Omit<NetworkRequest, 'name'> | null>;
+  compartments?: Record<string, Omit<CompartmentRequest, 'name'> | null>;
+  endpoints?: Record<string, Omit<EndpointRequest, 'name'>>;
+  captures?: Record<string, Omit<CaptureRequest, 'name'>>;
+}

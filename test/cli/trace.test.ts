@@ -1,0 +1,132 @@
+// `weft trace`: what it tells of a frame, golden, and how it refuses. That the telling is true is for test/system/trace.test.ts.
+import { strict as assert } from 'node:assert';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MacTable } from '../../src/tables/mac-table.js';
+import { ApiLab } from '../support/api-lab.js';
+import { pcapngFile } from '../support/capture-files.js';
+import { type CliOutcome, runWeft } from '../support/cli-runner.js';
+import { ether, ipv4, udp } from '../support/frame-builders.js';
+
+const WEB = '02:00:5e:00:00:01';
+const DB = '02:00:5e:00:00:02';
+
+describe('CLI: trace', () => {
+  let lab: ApiLab;
+
+  beforeEach(async () => {
+    lab = await ApiLab.start();
+    const { controller } = lab;
+    await controller.createNetwork({ name: 'back', type: 'private', subnets: ['10.81.0.0/24', 'fd00:81::/64'] });
+    for (const [name, mac] of [
+      ['web', WEB],
+      ['db', DB],
+    ] as const) {
+      await controller.createCompartment({ name });
+      await controller.createEndpoint({ name: `${name}-back`, network: 'back', compartment: name, mac });
+    }
+    await lab.listen();
+  });
+  afterEach(() => lab.close());
+
+  function weft(...parameters: string[]): Promise<CliOutcome> {
+    return runWeft(lab.socketPath, ['trace', ...parameters]);
+  }
+
+  it('tells stage by stage what would happen to a described frame', async () => {
+    const outcome = await weft('--from', 'web-back', '--to', '10.81.0.2', '--tcp', '80', '--source-port', '40000');
+    assert.deepEqual(outcome, {
+      status: 0,
+      stdout: [
+        `from endpoint web-back: ${WEB} > ${DB}, IP 10.81.0.1.40000 > 10.81.0.2.80: Flags [S], seq 1, win 64240, length 0`,
+        '',
+        `parse          ${WEB} > ${DB} at port 0 (endpoint web-back) of back`,
+        'ingress        untagged, MTU 1500',
+        'switch         the MAC table does not know the destination: to every port of back',
+        '',
+        'forwarded',
+        '  to endpoint db-back: IP 10.81.0.1.40000 > 10.81.0.2.80: Flags [S], seq 1, win 64240, length 0',
+        '',
+      ].join('\n'),
+      stderr: '',
+    });
+  });
+
+  it('says by which entry of the MAC table a frame goes, and learns nothing', async () => {
+    const macs = new MacTable(lab.control.datapath.tables.macs, 16, 16, 1);
+    macs.learn(0, 0, 0x0200, 0x5e000002, 1, 0, 100);
+    const before = lab.controller.listFdb();
+    const { stdout } = await weft('--from', 'web-back', '--to', 'fd00:81::2', '--udp', '53');
+    assert.match(stdout, /^switch +the MAC table has it at endpoint db-back$/m);
+    assert.match(stdout, /IP6 fd00:81::1\.\d+ > fd00:81::2\.53/);
+    assert.deepEqual(lab.controller.listFdb(), before);
+  });
+
+  it('names the reason of a drop with its sentence, and prints one JSON document on request', async () => {
+    const { status, stdout } = await weft('--from', 'web-back', '--to', '10.81.0.2', '--payload', '4000', '--json');
+    assert.equal(status, 0);
+    const view = JSON.parse(stdout);
+    assert.deepEqual(
+      { from: view.from, steps: view.steps, fate: view.fate, drop: view.drop.reason, departures: view.departures },
+      {
+        from: 'endpoint web-back',
+        steps: [
+          { stage: 'parse', says: [`${WEB} > ${DB} at port 0 (endpoint web-back) of back`] },
+          { stage: 'ingress', says: ['untagged, MTU 1500'] },
+        ],
+        fate: 'dropped',
+        drop: 'exceeds-mtu',
+        departures: [],
+      },
+    );
+  });
+
+  it('says that a station must be asked for that weft does not know', async () => {
+    const { stdout } = await weft('--from', 'web-back', '--to', '10.81.0.99');
+    assert.match(stdout, /^sender +weft knows no station with 10\.81\.0\.99: the sender would ask for its MAC/m);
+  });
+
+  it('takes a frame out of a capture, from the endpoint that it came in at', async () => {
+    const frame = ether({ from: WEB, to: DB }, ipv4({ from: '10.81.0.1', to: '10.81.0.2' }, udp(4000, 9, 'hello')));
+    const file = join(lab.directory, 'web.pcapng');
+    writeFileSync(file, pcapngFile(['web-back'], [{ bytes: frame.bytes }, { bytes: frame.bytes }]));
+    const { stdout } = await weft('--capture', file, '--frame', '2');
+    assert.match(stdout, /^from endpoint web-back: .*IP 10\.81\.0\.1\.4000 > 10\.81\.0\.2\.9: UDP, length 5$/m);
+    assert.deepEqual(await weft('--capture', file, '--frame', '3'), {
+      status: 1,
+      stdout: '',
+      stderr: `error: cannot trace frame 3 of ${file} (it has 2 frames; weft capture read FILE shows them)\n`,
+    });
+  });
+
+  it('refuses what does not say enough, with a remedy', async () => {
+    const refusals = [];
+    for (const parameters of [
+      ['--to', '10.81.0.2'],
+      ['--from', 'web-back'],
+      ['--from', 'nobody', '--to', '10.81.0.2'],
+      ['--from', 'web-back', '--to', '192.0.2.1'],
+      ['--from', 'web-back', '--to', 'somewhere'],
+      ['--from', 'web-back', '--to', '10.81.0.2', '--tcp', '80', '--flags', 'SX'],
+      ['--from-uplink', 'back', '--to', '10.81.0.2'],
+    ]) {
+      const { status, stderr } = await weft(...parameters);
+      refusals.push([status, stderr.trim()]);
+    }
+    assert.deepEqual(refusals, [
+      [1, 'error: cannot trace the frame (nothing says where it comes from; give --from or --from-uplink)'],
+      [1, 'error: cannot trace the frame (nothing says where it goes; give --to, or --capture with --frame)'],
+      [1, 'error: cannot trace the frame (there is no endpoint nobody; `weft endpoint list` shows them)'],
+      [
+        1,
+        'error: cannot trace the frame (network back has no gateway that leads to other networks; trace to an address of its subnets)',
+      ],
+      [1, 'error: cannot trace the frame (to: "somewhere" is no IP address; give an address)'],
+      [1, 'error: cannot trace the frame ("X" is no TCP flag; the flags are F S R P A . U E W)'],
+      [
+        1,
+        'error: cannot trace the frame (network back is of type private, which has no uplink; weft network show back tells more)',
+      ],
+    ]);
+  });
+});
