@@ -31,6 +31,8 @@ export interface Lab {
   readonly system: string;
   readonly a: Station;
   readonly b: Station;
+  /** Address at which b reaches a: a's own, unless there is a NAT between them. */
+  readonly aFromB: string;
   /** Freezes and thaws the processes of the system under test. */
   pause(): void;
   resume(): void;
@@ -135,28 +137,39 @@ export async function addService(
 
 let siteCount = 0;
 
-/**
- * Builds a lab: makes the site, lets `connect` put the system in place, configures both ends, proves that datagrams
- * pass. On failure everything made is taken back and the error carries the last words of the system's processes.
- */
-export async function buildLab(
+/** Builds a lab: lets `connect` put the system in place, configures both ends, proves that datagrams pass. */
+export function buildLab(
   bench: Bench,
   system: string,
   connect: (site: Site) => Promise<{ a: End; b: End }>,
 ): Promise<Lab> {
-  const site = openSite(bench, system);
-  try {
+  return assembleLab(bench, system, async (site) => {
     const ends = await connect(site);
     const a = await configure(ends.a, ADDRESSES.a);
     const b = await configure(ends.b, ADDRESSES.b);
     await exchange(bench, a, b, 20);
     await pinNeighbour(a, b);
     await pinNeighbour(b, a);
+    return { a, b, aFromB: a.address };
+  });
+}
+
+/**
+ * Makes a site and lets `build` fill it. On failure everything made is taken back and the error carries the last words of the
+ * system's processes.
+ */
+export async function assembleLab(
+  bench: Bench,
+  system: string,
+  build: (site: Site) => Promise<Pick<Lab, 'a' | 'b' | 'aFromB'>>,
+): Promise<Lab> {
+  const site = openSite(bench, system);
+  try {
+    const ends = await build(site);
     const everyService = (act: (service: Service) => void) => () => site.services.forEach(act);
     return {
       system,
-      a,
-      b,
+      ...ends,
       pause: everyService((service) => service.pause()),
       resume: everyService((service) => service.resume()),
       stop: () => closeSite(site),

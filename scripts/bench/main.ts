@@ -1,19 +1,20 @@
-// The benchmark: weft against a bare C loop over TAPs (the limit), the kernel's bridge and other userspace switches.
+// The benchmark: weft's switch against a bare C loop over TAPs (the limit), the kernel's bridge and other userspace switches;
+// weft's NAT against the kernel's and against other userspace NATs.
 // README.md in this folder (of the source tree) describes the method. Needs root; touches nothing outside the
 // namespaces that it makes, and removes them again, also when a measurement fails or on Ctrl-C.
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { SUBJECT, systems, weftWorkloads, workloads } from './catalogue.js';
+import { families } from './catalogue.js';
 import { type Bench, ownPrefix, removeLeftovers, UndoStack } from './lab.js';
 import { type Options, parseOptions, USAGE } from './options.js';
 import { run } from './processes.js';
 import { formatReport, type Results, toDocument } from './report.js';
-import { type Outcome, runRounds } from './rounds.js';
+import { type Outcome, runRounds, type Selection } from './rounds.js';
 import { missingPrograms } from './systems/system.js';
 
-const HELPERS = ['tap-loop', 'udp-flood', 'udp-sink', 'ping-pong', 'frame-flood', 'frame-count'];
+const HELPERS = ['tap-loop', 'udp-flood', 'udp-sink', 'ping-pong', 'frame-flood', 'frame-count', 'connect-load'];
 /** Above this load at the start somebody else is using the machine, and the figures are theirs as well. */
 const BUSY = 0.5;
 
@@ -73,7 +74,9 @@ async function measureAndReport(bench: Bench, options: Options): Promise<number>
   const [load] = loadavg();
   if (load! > BUSY) bench.say(`warning: the machine is busy (load ${load!.toFixed(2)}); do not trust the figures`);
   const versions: Record<string, string> = {};
-  for (const system of selection.systems) versions[system.name] = await system.version(bench);
+  for (const { systems } of selection.families) {
+    for (const system of systems) versions[system.name] = await system.version(bench);
+  }
   for (const [name, reason] of Object.entries(selection.skipped)) bench.say(`skipping ${name}: ${reason}`);
 
   const startedAt = new Date().toISOString();
@@ -85,7 +88,7 @@ async function measureAndReport(bench: Bench, options: Options): Promise<number>
     loadAverage: load!.toFixed(2),
   };
   const outcome: Outcome = { samples: [], failures: [], background: [] };
-  await runRounds(bench, { ...selection, rounds: options.rounds, subject: SUBJECT }, outcome);
+  await runRounds(bench, options.rounds, selection.families, outcome);
   const results: Results = {
     ...{ startedAt, machine, options: { ...options }, versions },
     ...{ skipped: selection.skipped, ...outcome },
@@ -108,11 +111,17 @@ function select(options: Options) {
     skipped[thing.name] = `${missing.join(', ')} not found (on Debian: apt-get install ${thing.packages.join(' ')})`;
     return false;
   };
-  const chosen = systems.filter((system) => options.systems.includes(system.name) && isThere(system));
-  const shared = workloads.filter((workload) => options.workloads.includes(workload.name) && isThere(workload));
-  const hasSubject = chosen.some((system) => system.name === SUBJECT);
-  const alone = weftWorkloads.filter((workload) => hasSubject && options.workloads.includes(workload.name));
-  return { systems: chosen, workloads: chosen.length > 0 ? shared : [], weftWorkloads: alone, skipped };
+  const chosen = families.filter((family) => options.families.includes(family.name));
+  const selections = chosen.map(({ subject, ...family }): Selection => {
+    const systems = family.systems.filter((system) => options.systems.includes(system.name) && isThere(system));
+    const shared = family.workloads.filter(
+      (workload) => options.workloads.includes(workload.name) && isThere(workload),
+    );
+    const hasSubject = systems.some((system) => system.name === subject);
+    const alone = family.weftWorkloads.filter((workload) => hasSubject && options.workloads.includes(workload.name));
+    return { subject, systems, workloads: systems.length > 0 ? shared : [], weftWorkloads: alone };
+  });
+  return { families: selections, skipped };
 }
 
 async function compileHelpers(bench: Bench): Promise<void> {

@@ -1,9 +1,10 @@
 // The command line of the benchmark.
 import { parseArgs } from 'node:util';
-import { systems, weftWorkloads, workloads } from './catalogue.js';
+import { families } from './catalogue.js';
 
 export interface Options {
   readonly rounds: number;
+  readonly families: readonly string[];
   /** Length of one measurement. */
   readonly seconds: number;
   readonly systems: readonly string[];
@@ -12,13 +13,17 @@ export interface Options {
   readonly json: string | null;
 }
 
-const systemNames = systems.map((system) => system.name);
-const workloadNames = [...workloads, ...weftWorkloads].map((workload) => workload.name);
+const familyNames = families.map((family) => family.name);
+const systemNames = families.flatMap((family) => family.systems.map((system) => system.name));
+const workloadNames = families.flatMap((family) =>
+  [...family.workloads, ...family.weftWorkloads].map((workload) => workload.name),
+);
 
 export const USAGE = `usage: npm run bench -- [options]        (as root)
 
   --rounds N          rounds; every system is measured once in each (default 3)
   --seconds S         length of one measurement in seconds (default 3)
+  --families A,B      of ${familyNames.join(', ')}
   --systems A,B       of ${systemNames.join(', ')}
   --workloads A,B     of ${workloadNames.join(', ')}
   --quick             one round of one second: checks the rig, the figures mean little
@@ -33,6 +38,7 @@ export function parseOptions(args: readonly string[]): Options | null {
     options: {
       rounds: { type: 'string' },
       seconds: { type: 'string' },
+      families: { type: 'string' },
       systems: { type: 'string' },
       workloads: { type: 'string' },
       quick: { type: 'boolean', default: false },
@@ -44,6 +50,7 @@ export function parseOptions(args: readonly string[]): Options | null {
   return {
     rounds: numberBetween('--rounds', values.rounds, values.quick ? 1 : 3, 1, 100),
     seconds: numberBetween('--seconds', values.seconds, values.quick ? 1 : 3, 1, 600),
+    families: choice('--families', values.families, familyNames),
     systems: choice('--systems', values.systems, systemNames),
     workloads: choice('--workloads', values.workloads, workloadNames),
     quick: values.quick,

@@ -1,5 +1,5 @@
 // The readable tables and the JSON document of a run. Pure: turns samples into text and plain objects.
-import { SUBJECT, systems, weftWorkloads, workloads } from './catalogue.js';
+import { type Family, families } from './catalogue.js';
 import { ratioOf, type Sample, spread, summarise } from './statistics.js';
 import { judge, type Verdict } from './targets.js';
 import type { Metric } from './workloads/workload.js';
@@ -30,16 +30,19 @@ export interface Results {
   readonly background: readonly number[];
 }
 
-const sharedMetrics = workloads.flatMap((workload) => workload.metrics);
-const weftMetrics = weftWorkloads.flatMap((workload) => workload.metrics);
+const metricsOf = (workloads: readonly { metrics: readonly Metric[] }[]) =>
+  workloads.flatMap((workload) => workload.metrics);
+const allMetrics = families.flatMap(({ workloads, weftWorkloads }) => metricsOf([...workloads, ...weftWorkloads]));
 
 /** Everything a reader of the terminal wants to see, ending with a newline. */
 export function formatReport(results: Results): string {
   const parts = [
     heading(results),
-    measuredTable(results),
-    ratioTable(results),
-    weftTable(results),
+    ...families.flatMap((family) => [
+      measuredTable(family, results),
+      ratioTable(family, results),
+      weftTable(family, results),
+    ]),
     verdictTable(results),
   ];
   const failed = results.failures.map(
@@ -53,16 +56,18 @@ export function formatReport(results: Results): string {
 
 /** The JSON document: raw samples, their summary, the ratios and the verdicts. */
 export function toDocument(results: Results): object {
-  const names = Object.keys(results.versions);
-  const metrics = [...sharedMetrics, ...weftMetrics].map((metric) => ({
-    ...metric,
-    systems: Object.fromEntries(names.map((name) => [name, summarise(results.samples, name, metric.id)])),
-    ratios: Object.fromEntries(
-      names
-        .filter((name) => name !== SUBJECT)
-        .map((name) => [name, ratioOf(results.samples, metric.id, SUBJECT, name)]),
-    ),
-  }));
+  const metrics = families.flatMap(({ subject, systems, workloads, weftWorkloads }) => {
+    const names = systems.map((system) => system.name).filter((name) => name in results.versions);
+    return metricsOf([...workloads, ...weftWorkloads]).map((metric) => ({
+      ...metric,
+      systems: Object.fromEntries(names.map((name) => [name, summarise(results.samples, name, metric.id)])),
+      ratios: Object.fromEntries(
+        names
+          .filter((name) => name !== subject)
+          .map((name) => [name, ratioOf(results.samples, metric.id, subject, name)]),
+      ),
+    }));
+  });
   const measured = metrics.filter((metric) => Object.values(metric.systems).some((one) => one !== null));
   return { weftBench: 1, ...results, metrics: measured, targets: judge(results.samples) };
 }
@@ -80,7 +85,7 @@ function disturbances({ background }: Results): string {
   return `warning: before ${count} of ${background.length} measurements something else used the processors (${most})\n`;
 }
 
-function measuredTable({ samples, versions }: Results): string {
+function measuredTable({ systems, workloads }: Family, { samples, versions }: Results): string {
   const names = systems.map((system) => system.name).filter((name) => name in versions);
   let noisy = false;
   const cell = (metric: Metric, name: string) => {
@@ -91,7 +96,7 @@ function measuredTable({ samples, versions }: Results): string {
     noisy ||= isNoisy;
     return `${isNoisy ? '~' : ''}${summary.median.toFixed(metric.digits)}`;
   };
-  const rows = sharedMetrics
+  const rows = metricsOf(workloads)
     .filter((metric) => samples.some((one) => one.metric === metric.id))
     .map((metric) => [metric.title, metric.unit, ...names.map((name) => cell(metric, name))]);
   if (rows.length === 0) return '';
@@ -99,33 +104,33 @@ function measuredTable({ samples, versions }: Results): string {
   return table(['', '', ...names], rows) + note;
 }
 
-function ratioTable({ samples, versions }: Results): string {
-  const peers = systems.map((system) => system.name).filter((name) => name in versions && name !== SUBJECT);
-  const ratio = (metric: Metric, peer: string) => ratioOf(samples, metric.id, SUBJECT, peer)?.ratio.toFixed(2) ?? '-';
-  const rows = sharedMetrics
+function ratioTable({ subject, systems, workloads }: Family, { samples, versions }: Results): string {
+  const peers = systems.map((system) => system.name).filter((name) => name in versions && name !== subject);
+  const ratio = (metric: Metric, peer: string) => ratioOf(samples, metric.id, subject, peer)?.ratio.toFixed(2) ?? '-';
+  const rows = metricsOf(workloads)
     .filter(
       (metric) =>
-        metric.isCompared !== false && peers.some((peer) => ratioOf(samples, metric.id, SUBJECT, peer) !== null),
+        metric.isCompared !== false && peers.some((peer) => ratioOf(samples, metric.id, subject, peer) !== null),
     )
     .map((metric) => [metric.title, `${metric.better} is better`, ...peers.map((peer) => ratio(metric, peer))]);
   if (rows.length === 0) return '';
-  return table([`${SUBJECT} divided by ... (median of the rounds' ratios)`, '', ...peers], rows);
+  return table([`${subject} divided by ... (median of the rounds' ratios)`, '', ...peers], rows);
 }
 
-function weftTable({ samples }: Results): string {
-  const rows = weftMetrics.flatMap((metric) => {
-    const summary = summarise(samples, SUBJECT, metric.id);
+function weftTable({ subject, weftWorkloads }: Family, { samples }: Results): string {
+  const rows = metricsOf(weftWorkloads).flatMap((metric) => {
+    const summary = summarise(samples, subject, metric.id);
     if (summary === null) return [];
     const range = `${summary.minimum.toFixed(metric.digits)} to ${summary.maximum.toFixed(metric.digits)}`;
     return [[metric.title, metric.unit, summary.median.toFixed(metric.digits), range]];
   });
-  return rows.length === 0 ? '' : table([`${SUBJECT} alone`, '', 'median', 'range'], rows);
+  return rows.length === 0 ? '' : table([`${subject} alone`, '', 'median', 'range'], rows);
 }
 
 function verdictTable({ samples }: Results): string {
-  const titles = new Map([...sharedMetrics, ...weftMetrics].map((metric) => [metric.id, metric.title]));
-  const row = ({ metric, peer, atLeast, atMost, value, isMet }: Verdict) => [
-    peer === undefined ? titles.get(metric)! : `${titles.get(metric)} / ${peer}`,
+  const titles = new Map(allMetrics.map((metric) => [metric.id, metric.title]));
+  const row = ({ metric, peer, divisor, atLeast, atMost, value, isMet }: Verdict) => [
+    [titles.get(metric)!, peer ?? titles.get(divisor ?? '')].filter((part) => part !== undefined).join(' / '),
     atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`,
     value.toFixed(2),
     isMet ? 'met' : 'MISSED',

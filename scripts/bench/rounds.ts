@@ -8,8 +8,11 @@ import type { Sample } from './statistics.js';
 import type { System } from './systems/system.js';
 import type { Measured, Metric, WeftWorkload, Workload } from './workloads/workload.js';
 
+/** Of the names of systems, in the lines that report progress. */
+const NAME_WIDTH = 11;
+
+/** What is measured of one family. */
 export interface Selection {
-  readonly rounds: number;
   readonly systems: readonly System[];
   readonly workloads: readonly Workload[];
   /** Measured on `subject` alone. */
@@ -28,14 +31,26 @@ export interface Outcome {
  * Fills `outcome` as it goes, so that an interrupted run keeps what it has. A failed measurement is recorded, not
  * fatal.
  */
-export async function runRounds(bench: Bench, selection: Selection, outcome: Outcome): Promise<void> {
-  for (let round = 1; round <= selection.rounds && !bench.signal.aborted; round++) {
-    bench.say(`round ${round} of ${selection.rounds}`);
-    if (selection.workloads.length > 0) await runSharedWorkloads(bench, selection, round, outcome);
-    for (const workload of selection.weftWorkloads) {
+export async function runRounds(
+  bench: Bench,
+  rounds: number,
+  selections: readonly Selection[],
+  outcome: Outcome,
+): Promise<void> {
+  for (let round = 1; round <= rounds; round++) {
+    bench.say(`round ${round} of ${rounds}`);
+    for (const selection of selections) {
       if (bench.signal.aborted) return;
-      await attempt(bench, outcome, round, selection.subject, workload, () => workload.measure(bench));
+      await runFamily(bench, selection, round, outcome);
     }
+  }
+}
+
+async function runFamily(bench: Bench, selection: Selection, round: number, outcome: Outcome): Promise<void> {
+  if (selection.workloads.length > 0) await runSharedWorkloads(bench, selection, round, outcome);
+  for (const workload of selection.weftWorkloads) {
+    if (bench.signal.aborted) return;
+    await attempt(bench, outcome, round, selection.subject, workload, () => workload.measure(bench));
   }
 }
 
@@ -81,7 +96,7 @@ async function attempt(
     outcome.background.push(await backgroundShare(bench.signal));
     const values = await measure();
     const words = workload.metrics.map(({ id, unit, digits }) => `${id} ${values[id]!.toFixed(digits)} ${unit}`);
-    bench.say(`  ${system.padEnd(8)} ${words.join(', ')}`);
+    bench.say(`  ${system.padEnd(NAME_WIDTH)} ${words.join(', ')}`);
     for (const { id } of workload.metrics) outcome.samples.push({ round, system, metric: id, value: values[id]! });
   } catch (error) {
     report(bench, outcome, { round, system, workload: workload.name, message: (error as Error).message });
@@ -91,5 +106,5 @@ async function attempt(
 function report(bench: Bench, outcome: Outcome, failure: Failure): void {
   if (bench.signal.aborted) return; // whatever fails now fails because of the interruption
   outcome.failures.push(failure);
-  bench.say(`  ${failure.system.padEnd(8)} ${failure.workload} FAILED: ${failure.message}`);
+  bench.say(`  ${failure.system.padEnd(NAME_WIDTH)} ${failure.workload} FAILED: ${failure.message}`);
 }

@@ -51,13 +51,28 @@ export function ratioOf(
   system: string,
   peer: string,
 ): { ratio: number; perRound: number[] } | null {
-  const valueIn = (name: string, round: number) =>
-    samples.find((one) => one.system === name && one.metric === metric && one.round === round)?.value;
-  const rounds = [...new Set(samples.map((one) => one.round))].sort((a, b) => a - b);
-  const perRound = rounds.flatMap((round) => {
-    const ours = valueIn(system, round);
-    const theirs = valueIn(peer, round);
-    return ours === undefined || theirs === undefined || theirs === 0 ? [] : [ours / theirs];
-  });
+  const perRound = dividedByRound(samples, { system, metric }, { system: peer, metric });
   return perRound.length === 0 ? null : { ratio: median(perRound), perRound };
+}
+
+/** The same for two metrics of one system; undefined when no round measured both. */
+export function ratioOfMetrics(samples: readonly Sample[], system: string, metric: string, divisor: string) {
+  const perRound = dividedByRound(samples, { system, metric }, { system, metric: divisor });
+  return perRound.length === 0 ? undefined : median(perRound);
+}
+
+interface Series {
+  readonly system: string;
+  readonly metric: string;
+}
+
+function dividedByRound(samples: readonly Sample[], dividend: Series, divisor: Series): number[] {
+  const valueIn = ({ system, metric }: Series, round: number) =>
+    samples.find((one) => one.system === system && one.metric === metric && one.round === round)?.value;
+  const rounds = [...new Set(samples.map((one) => one.round))].sort((a, b) => a - b);
+  return rounds.flatMap((round) => {
+    const above = valueIn(dividend, round);
+    const below = valueIn(divisor, round);
+    return above === undefined || below === undefined || below === 0 ? [] : [above / below];
+  });
 }

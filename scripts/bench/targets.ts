@@ -1,11 +1,13 @@
 // The bars that weft has to clear, and whether a run's samples clear them.
-import { SUBJECT } from './catalogue.js';
-import { ratioOf, type Sample, summarise } from './statistics.js';
+import { subjectOf } from './catalogue.js';
+import { ratioOf, ratioOfMetrics, type Sample, summarise } from './statistics.js';
 
 interface Target {
   readonly metric: string;
   /** The peer whose value weft's is divided by; absent: weft's own value counts. */
   readonly peer?: string;
+  /** Or the metric of weft's own whose value it is divided by. */
+  readonly divisor?: string;
   readonly atLeast?: number;
   readonly atMost?: number;
 }
@@ -30,6 +32,14 @@ export const targets: readonly Target[] = [
   { metric: 'endpoint-growth', atMost: 2 },
   { metric: 'idle-memory', atMost: 120 },
   { metric: 'idle-cpu', atMost: 0.5 },
+  { metric: 'nat-tcp-1', peer: 'slirp4netns', atLeast: 1.4 },
+  { metric: 'nat-tcp-1', peer: 'slirp-1500', atLeast: 5 },
+  { metric: 'nat-tcp-1', peer: 'masquerade', atLeast: 0.6 },
+  { metric: 'nat-tcp-in', divisor: 'nat-tcp-1', atLeast: 1 },
+  { metric: 'nat-latency-p50', peer: 'slirp4netns', atMost: 1 },
+  { metric: 'nat-offered-failed', atMost: 0 },
+  { metric: 'nat-flows', atLeast: 0.7 },
+  { metric: 'nat-expiry-turn', atMost: 1000 },
 ];
 
 export interface Verdict extends Target {
@@ -40,12 +50,16 @@ export interface Verdict extends Target {
 /** The verdict on every target that the samples say something about. */
 export function judge(samples: readonly Sample[]): Verdict[] {
   return targets.flatMap((target) => {
-    const value =
-      target.peer === undefined
-        ? summarise(samples, SUBJECT, target.metric)?.median
-        : ratioOf(samples, target.metric, SUBJECT, target.peer)?.ratio;
+    const value = measuredOf(samples, target);
     if (value === undefined) return [];
     const isMet = value >= (target.atLeast ?? -Infinity) && value <= (target.atMost ?? Infinity);
     return [{ ...target, value, isMet }];
   });
+}
+
+function measuredOf(samples: readonly Sample[], { metric, peer, divisor }: Target): number | undefined {
+  const subject = subjectOf(metric);
+  if (divisor !== undefined) return ratioOfMetrics(samples, subject, metric, divisor);
+  if (peer !== undefined) return ratioOf(samples, metric, subject, peer)?.ratio;
+  return summarise(samples, subject, metric)?.median;
 }

@@ -1,9 +1,11 @@
 /* frame-flood -i IFNAME -d MAC -s MAC -f IPV4 -t IPV4
- *             [-l BYTES] [-T SECONDS] [-n FRAMES] [-r FRAMES_PER_SECOND] [-D COUNT] [-S COUNT]
+ *             [-l BYTES] [-T SECONDS] [-n FRAMES] [-r FRAMES_PER_SECOND] [-D COUNT] [-S COUNT] [-F COUNT]
  *
  * Pushes Ethernet frames (IPv4, UDP) of BYTES (without the checksum; 60, the minimum, unless told otherwise) out of an
  * interface through AF_PACKET, past the queueing discipline. -D and -S let the destination or source MAC walk through COUNT
- * consecutive addresses, beginning with the given one. Ends after SECONDS or FRAMES, whichever is first.
+ * consecutive addresses, beginning with the given one; -F lets the frames belong to COUNT flows, one after the other: 16
+ * source addresses, then 2048 source ports, then destination addresses, from the given ones on. Ends after SECONDS or FRAMES,
+ * whichever is first.
  * Prints {"sent": frames the driver took, "refused": turned away by a full queue, "seconds": s}. */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -21,6 +23,9 @@
 #define MAX_FRAME_BYTES 1514
 #define IPV4_AT 14
 #define UDP_AT 34
+#define FIRST_PORT 4000
+#define FLOW_SOURCES 16
+#define FLOW_PORTS 2048
 
 static unsigned char frames[BATCH][MAX_FRAME_BYTES];
 
@@ -40,12 +45,20 @@ static void put16(unsigned char *at, unsigned value) {
 struct plan {
   const char *ifname;
   unsigned char to[6], from[6];
-  uint32_t ip_from, ip_to, destinations, sources;
+  uint32_t ip_from, ip_to, destinations, sources, flows;
   unsigned bytes;
   uint64_t duration, wanted;
   double rate; /* frames per second; 0: as fast as possible */
 };
 
+/* RFC 1071 over the 20 bytes of an IPv4 header. */
+static void finish_header(unsigned char *ip) {
+  uint32_t sum = 0;
+  put16(ip + 10, 0);
+  for (int i = 0; i < 20; i += 2) sum += (uint32_t)(ip[i] << 8 | ip[i + 1]);
+  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+  put16(ip + 10, ~sum & 0xffff);
+}
 
 /* RFC 791 header and RFC 768 header; the UDP checksum is left out (zero), which IPv4 allows. */
 static void write_frame(unsigned char *frame, const struct plan *plan) {
@@ -60,12 +73,9 @@ static void write_frame(unsigned char *frame, const struct plan *plan) {
   ip[9] = 17;
   memcpy(ip + 12, &plan->ip_from, 4);
   memcpy(ip + 16, &plan->ip_to, 4);
-  uint32_t sum = 0;
-  for (int i = 0; i < 20; i += 2) sum += (uint32_t)(ip[i] << 8 | ip[i + 1]);
-  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-  put16(ip + 10, ~sum & 0xffff);
+  finish_header(ip);
   unsigned char *udp = frame + UDP_AT;
-  put16(udp, 4000);
+  put16(udp, FIRST_PORT);
   put16(udp + 2, 9);
   put16(udp + 4, plan->bytes - UDP_AT);
 }
@@ -76,6 +86,17 @@ static void walk(unsigned char *mac, const unsigned char *base, uint32_t index) 
   mac[3] = (unsigned char)(low >> 16);
   mac[4] = (unsigned char)(low >> 8);
   mac[5] = (unsigned char)low;
+}
+
+/* Makes a frame one of flow `index`. */
+static void choose_flow(unsigned char *frame, const struct plan *plan, uint32_t index) {
+  unsigned char *ip = frame + IPV4_AT;
+  uint32_t from = htonl(ntohl(plan->ip_from) + index % FLOW_SOURCES);
+  uint32_t to = htonl(ntohl(plan->ip_to) + index / FLOW_SOURCES / FLOW_PORTS);
+  memcpy(ip + 12, &from, 4);
+  memcpy(ip + 16, &to, 4);
+  finish_header(ip);
+  put16(frame + UDP_AT, FIRST_PORT + index / FLOW_SOURCES % FLOW_PORTS);
 }
 
 static int open_interface(const char *ifname) {
@@ -97,8 +118,8 @@ static uint32_t parse_ipv4(const char *text) {
 
 static struct plan parse_options(int argc, char **argv) {
   struct plan plan = {
-      .bytes = MIN_FRAME_BYTES, .destinations = 1, .sources = 1, .duration = seconds_ns("3600"), .wanted = UINT64_MAX};
-  for (int option; (option = getopt(argc, argv, "i:d:s:f:t:l:T:n:r:D:S:")) != -1;) {
+      .bytes = MIN_FRAME_BYTES, .destinations = 1, .sources = 1, .flows = 1, .duration = seconds_ns("3600"), .wanted = UINT64_MAX};
+  for (int option; (option = getopt(argc, argv, "i:d:s:f:t:l:T:n:r:D:S:F:")) != -1;) {
     switch (option) {
     case 'i': plan.ifname = optarg; break;
     case 'd': parse_mac(optarg, plan.to); break;
@@ -111,6 +132,7 @@ static struct plan parse_options(int argc, char **argv) {
     case 'r': plan.rate = number(optarg, 1, 1e9); break;
     case 'D': plan.destinations = (uint32_t)number(optarg, 1, 1 << 20); break;
     case 'S': plan.sources = (uint32_t)number(optarg, 1, 1 << 20); break;
+    case 'F': plan.flows = (uint32_t)number(optarg, 1, 1 << 24); break;
     default: exit(1);
     }
   }
@@ -118,9 +140,9 @@ static struct plan parse_options(int argc, char **argv) {
   return plan;
 }
 
-/* Gives the first frames of the batch their next addresses, where addresses walk. */
+/* Gives the first frames of the batch their next addresses, where addresses walk, and their flows. */
 static void walk_batch(const struct plan *plan, unsigned batch) {
-  static uint32_t destination, source;
+  static uint32_t destination, source, flow;
   for (unsigned i = 0; plan->destinations > 1 && i < batch; i++) {
     walk(frames[i], plan->to, destination);
     destination = destination + 1 == plan->destinations ? 0 : destination + 1;
@@ -128,6 +150,10 @@ static void walk_batch(const struct plan *plan, unsigned batch) {
   for (unsigned i = 0; plan->sources > 1 && i < batch; i++) {
     walk(frames[i] + 6, plan->from, source);
     source = source + 1 == plan->sources ? 0 : source + 1;
+  }
+  for (unsigned i = 0; plan->flows > 1 && i < batch; i++) {
+    choose_flow(frames[i], plan, flow);
+    flow = flow + 1 == plan->flows ? 0 : flow + 1;
   }
 }
 

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { addService, quietNamespace, type Site } from '../lab.js';
 import { run, type Service, until } from '../processes.js';
 
@@ -17,19 +18,16 @@ export interface WeftDaemon {
   http<T>(method: string, path: string, body?: unknown): Promise<{ answer: T; ms: number }>;
 }
 
-/** Where `package.json` says that a program of weft is. */
-export function weftProgram(packageRoot: string, name: 'weft' | 'weftd'): string {
-  const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
-    bin: Record<string, string>;
-  };
-  return join(packageRoot, manifest.bin[name]!);
+/** A program of weft of the very build that this benchmark belongs to. */
+function weftProgram(name: 'weft' | 'weftd'): string {
+  return fileURLToPath(new URL(`../../../daemon/${name}.js`, import.meta.url));
 }
 
 /** Starts a daemon in the site's directory; it is stopped, and its leftovers are looked for, when the site closes. */
 export async function startWeft(site: Site): Promise<WeftDaemon> {
   const { directory, bench } = site;
   const socket = join(directory, 'weft.sock');
-  const daemonFile = weftProgram(bench.packageRoot, 'weftd');
+  const daemonFile = weftProgram('weftd');
   if (!existsSync(daemonFile)) throw new Error(`${daemonFile} does not exist (not built; run npm run build)`);
   const args = [daemonFile, '--socket', socket, '--log-level', 'warn'];
   args.push('--state-dir', join(directory, 'state'), '--run-dir', join(directory, 'run'));
@@ -49,7 +47,7 @@ export async function startWeft(site: Site): Promise<WeftDaemon> {
   await until('an answer from weftd', answers, 10_000, 2);
   const readyMs = Number(process.hrtime.bigint() - start) / 1e6;
 
-  const cliFile = weftProgram(bench.packageRoot, 'weft');
+  const cliFile = weftProgram('weft');
   const cli = (...words: string[]) =>
     run(process.execPath, [cliFile, '--socket', socket, ...words], { signal: bench.signal });
   return { service, readyMs, cli, http };
@@ -72,12 +70,14 @@ export async function addCompartment(site: Site, weft: WeftDaemon, suffix: strin
 
 /**
  * Registers the checks that must come after the daemon has ended; call before `startWeft`. Every namespace whose name
- * begins with the site's must be gone by then.
+ * begins with the site's must be gone by then, except those of `others`, which weft has nothing to do with.
  */
-export function expectNoLeftovers(site: Site): void {
+export function expectNoLeftovers(site: Site, others: readonly string[] = []): void {
   site.undo.add('leftovers of weft', async () => {
     const list = JSON.parse((await run('ip', ['-j', 'netns', 'list'])) || '[]') as { name: string }[];
-    const left = list.map((one) => one.name).filter((name) => name.startsWith(`${site.name}-`));
+    const left = list
+      .map((one) => one.name)
+      .filter((name) => name.startsWith(`${site.name}-`) && !others.includes(name));
     for (const name of left) await run('ip', ['netns', 'del', name]);
     if (left.length > 0) throw new Error(`weft left namespaces behind: ${left.join(', ')}`);
   });
@@ -92,14 +92,23 @@ export function usage(pid: number): { residentMb: number; cpuSeconds: number } {
   return { residentMb, cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100 };
 }
 
-function undoThroughWeft(site: Site, weft: WeftDaemon, noun: 'network' | 'compartment', name: string): void {
+/** Registers the deletion of something that weft made. */
+export function undoThroughWeft(site: Site, weft: WeftDaemon, noun: 'network' | 'compartment', name: string): void {
   site.undo.add(`weft ${noun} ${name}`, async () => {
     weft.service.resume();
     if (!weft.service.hasEnded()) await weft.http('DELETE', `/v1/${noun}s/${name}?force=true`);
   });
 }
 
-function ask<T>(agent: Agent, socketPath: string, method: string, path: string, body?: unknown) {
+/** A daemon that was frozen for long has closed the connection meanwhile, which only the next request finds out: it is repeated. */
+async function ask<T>(agent: Agent, socketPath: string, method: string, path: string, body?: unknown) {
+  return await askOnce<T>(agent, socketPath, method, path, body).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') throw error;
+    return askOnce<T>(agent, socketPath, method, path, body);
+  });
+}
+
+function askOnce<T>(agent: Agent, socketPath: string, method: string, path: string, body?: unknown) {
   return new Promise<{ answer: T; ms: number }>((resolve, reject) => {
     const start = process.hrtime.bigint();
     const text = body === undefined ? undefined : JSON.stringify(body);

@@ -52,17 +52,27 @@ export async function measureCapacity(
 ): Promise<{ forwarded: number; offered: number }> {
   await learn(bench, lab, 1);
   const { a, b } = lab;
-  const seconds = bench.seconds;
-  const flood = [helperPath(bench, 'frame-flood'), '-i', a.ifname, '-s', a.mac, '-d', FIRST_MAC];
+  const flood = ['-i', a.ifname, '-s', a.mac, '-d', FIRST_MAC];
   flood.push('-f', a.address, '-t', b.address, '-D', String(destinations));
-  flood.push('-T', String(seconds + WARMUP_SECONDS + 0.5));
-  const generator = await startService(...inNamespace(a.namespace, ...flood), {
+  return await measureFlood(bench, a.namespace, flood, b);
+}
+
+/** Thousand frames per second that arrive at an interface while frame-flood runs with `flood` in `namespace`. */
+export async function measureFlood(
+  bench: Bench,
+  namespace: string,
+  flood: readonly string[],
+  at: { namespace: string; ifname: string },
+): Promise<{ forwarded: number; offered: number }> {
+  const seconds = bench.seconds;
+  const command = [helperPath(bench, 'frame-flood'), ...flood, '-T', String(seconds + WARMUP_SECONDS + 0.5)];
+  const generator = await startService(...inNamespace(namespace, ...command), {
     logFile: join(bench.directory, 'frame-flood.log'),
   });
   try {
-    const count = [helperPath(bench, 'frame-count'), b.ifname, String(WARMUP_SECONDS), String(seconds)];
+    const count = [helperPath(bench, 'frame-count'), at.ifname, String(WARMUP_SECONDS), String(seconds)];
     const options = { signal: bench.signal, timeoutMs: (seconds + 15) * 1000 };
-    const received = JSON.parse(await run(...inNamespace(b.namespace, ...count), options));
+    const received = JSON.parse(await run(...inNamespace(at.namespace, ...count), options));
     for (let i = 0; i < 100 && !generator.hasEnded(); i++) await sleep(20, bench.signal);
     const line = generator.lastWords();
     if (!line.startsWith('{')) throw new Error(`frame-flood: ${line || 'did not end'}`);

@@ -1,16 +1,29 @@
-// TCP throughput with iperf3: one or four streams, from a to b or (the server sends) from b to a.
+// TCP throughput with iperf3: one or four streams, from a to b or (the server sends) from b to a; through a NAT also to a
+// published port, where the client is outside.
 import { join } from 'node:path';
 import { type Bench, inNamespace, type Lab } from '../lab.js';
+import { IPERF_PORT } from '../nat-lab.js';
 import { run, startService } from '../processes.js';
 import type { Workload } from './workload.js';
 
-const PORT = '5201';
+const PORT = String(IPERF_PORT);
 
 export const tcpWorkloads: readonly Workload[] = [
   tcp('tcp-1', 'TCP, 1 stream, a to b', 1, false),
   tcp('tcp-1-reverse', 'TCP, 1 stream, b to a', 1, true),
   tcp('tcp-4', 'TCP, 4 streams, a to b', 4, false),
   tcp('tcp-4-reverse', 'TCP, 4 streams, b to a', 4, true),
+];
+
+export const natTcpWorkloads: readonly Workload[] = [
+  tcp('nat-tcp-1', 'TCP, 1 stream, out through the NAT', 1, false),
+  tcp('nat-tcp-1-reverse', 'TCP, 1 stream, asked for from inside', 1, true),
+  {
+    ...tcp('nat-tcp-in', 'TCP, 1 stream, in to a published port', 1, false),
+    measure: async (bench, lab) => ({
+      'nat-tcp-in': await measureTcp(bench, { a: lab.b, b: { ...lab.a, address: lab.aFromB } }, 1, false),
+    }),
+  },
 ];
 
 function tcp(name: string, title: string, streams: number, reverse: boolean): Workload {
@@ -23,8 +36,13 @@ function tcp(name: string, title: string, streams: number, reverse: boolean): Wo
   };
 }
 
-/** Gbit/s at the receiver. */
-export async function measureTcp(bench: Bench, lab: Lab, streams: number, reverse: boolean): Promise<number> {
+/** Gbit/s at the receiver; the server is in b. */
+export async function measureTcp(
+  bench: Bench,
+  lab: Pick<Lab, 'a' | 'b'>,
+  streams: number,
+  reverse: boolean,
+): Promise<number> {
   const serve = inNamespace(lab.b.namespace, 'iperf3', '--server', '--one-off', '--port', PORT, '--forceflush');
   const server = await startService(...serve, {
     logFile: join(bench.directory, 'iperf3.log'),
