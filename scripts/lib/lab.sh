@@ -96,7 +96,7 @@ choose_names() {
     return 0
   fi
   prefix=''
-  for name in web app db; do
+  for name in web app db outside; do
     if [ -e "/run/netns/$name" ]; then prefix=quickstart-; fi
   done
   number=80
@@ -106,7 +106,7 @@ choose_names() {
     [ "$number" -lt 250 ] || fail 'no free 10.x.0.0/24 subnet on this machine'
   done
   cat >"$MARKER" <<NAMES
-WEB=${prefix}web APP=${prefix}app DB=${prefix}db
+WEB=${prefix}web APP=${prefix}app DB=${prefix}db WORLD=${prefix}outside WORLD4=203.0.113.7
 FRONT4=10.$number.0 FRONT6=fd00:$number
 BACK4=10.$((number + 1)).0 BACK6=fd00:$((number + 1))
 NAMES
@@ -149,6 +149,9 @@ clean_places() {
     done || fail "the $noun could not be removed (the daemon still runs; see $RUN_DIR/weftd.log)"
   done
   stop_daemon
+  # shellcheck source=/dev/null
+  if [ -s "$MARKER" ]; then . "$MARKER"; fi
+  if [ -n "${WORLD:-}" ] && [ -e "/run/netns/$WORLD" ]; then ip netns delete "$WORLD"; fi
   rm -rf "$STATE_DIR" "$RUN_DIR"
   say "The daemon is stopped; $RUN_DIR and $STATE_DIR are gone."
 }

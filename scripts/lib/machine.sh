@@ -4,7 +4,7 @@
 # Sourced after install.sh; not a program. MACHINE_DIR is made by make_machine and removed by end_machine.
 # shellcheck shell=sh
 
-MACHINE_PACKAGES=systemd,systemd-sysv,dbus,iproute2,iputils-ping,procps,tcpdump,util-linux,libstdc++6,kmod
+MACHINE_PACKAGES=systemd,systemd-sysv,dbus,iproute2,iputils-ping,procps,tcpdump,nftables,curl,util-linux,libstdc++6,kmod
 MACHINE_DIR=''
 MACHINE_PID=''
 CHECKS=0
