@@ -83,9 +83,11 @@ export class Lab {
   subnet(): Subnet {
     const number = (process.pid * 31 + this.#number * 8 + this.#subnetCount++) % 512;
     const pid = (process.pid & 0xffff).toString(16);
+    // Not zero in the last group: weft would print such an address shorter.
+    const group = (number + 1).toString(16);
     return {
       v4: `198.${18 + (number >> 8)}.${number & 255}`,
-      v6: `fd5f:${pid}:${this.#number.toString(16)}:${number.toString(16)}`,
+      v6: `fd5f:${pid}:${this.#number.toString(16)}:${group}`,
     };
   }
 

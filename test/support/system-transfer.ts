@@ -10,7 +10,11 @@ import { type Background, waitFor } from './system-process.js';
 const PROGRAM = fileURLToPath(new URL('system-stream-program.js', import.meta.url));
 /** Fast enough that super-frames are in flight all the time, slow enough that a few seconds of it fit into a test. */
 const BYTES_PER_SECOND = 60e6;
-let nextPort = 5201;
+/** Ports that transfers take in turn, for tests that have to open them somewhere. */
+const FIRST_PORT = 5201;
+const LAST_PORT = 5231;
+export const TRANSFER_PORTS = `${FIRST_PORT}-${LAST_PORT}`;
+let transfers = 0;
 
 export interface TransferRequest {
   from: string;
@@ -65,7 +69,7 @@ export class Transfer {
 
 /** Starts a transfer and returns when its first bytes have arrived. */
 export async function startTransfer(lab: Lab, request: TransferRequest): Promise<Transfer> {
-  const port = nextPort++;
+  const port = FIRST_PORT + (transfers++ % (LAST_PORT - FIRST_PORT + 1));
   const receiver = lab.background(request.to, [process.execPath, PROGRAM, 'receive', String(port)]);
   await waitFor('the receiver to listen', () => receiver.stdout.includes('listening'));
   const rate = request.bytesPerSecond ?? BYTES_PER_SECOND;

@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { useLab } from '../support/system-lab.js';
 import { ask, createNat, type Nat, serveWeb } from '../support/system-nat.js';
-import { startTransfer } from '../support/system-transfer.js';
+import { startTransfer, TRANSFER_PORTS } from '../support/system-transfer.js';
 
 const MEGABYTE = 1e6;
 const WEB = 80;
 const PUBLISHED_WEB = 8080;
-/** The ports of test/support/system-transfer.ts, which takes the next one for every transfer. */
-const TRANSFERS = '5201-5231:5201/tcp';
+const TRANSFERS = `${TRANSFER_PORTS}:${TRANSFER_PORTS.split('-')[0]}/tcp`;
 
 describe('a restart of the daemon, with connections through its NAT,', function restart() {
   this.timeout(120_000);

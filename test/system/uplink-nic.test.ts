@@ -4,7 +4,7 @@ import { useLab } from '../support/system-lab.js';
 import { addressesReady, ask, createWorld, serveWeb, type World } from '../support/system-nat.js';
 import { createSide, type Side } from '../support/system-pair.js';
 import { waitFor } from '../support/system-process.js';
-import { startTransfer } from '../support/system-transfer.js';
+import { startTransfer, TRANSFER_PORTS } from '../support/system-transfer.js';
 
 describe('an uplink of kind nic', function uplinkNic() {
   this.timeout(60_000);
@@ -37,7 +37,7 @@ describe('an uplink of kind nic', function uplinkNic() {
       ...{ name: network, type: 'nat', subnets: [`${subnet.v4}.0/24`, `${subnet.v6}::/64`] },
       ...{ uplink: 'nic:rb', uplinkNetns: lab.path(world.router), externalIp: [external.v4, external.v6] },
     });
-    const endpoint = { publish: ['8080:80', '5201-5210:5201'] };
+    const endpoint = { publish: ['8080:80', `${TRANSFER_PORTS}:${TRANSFER_PORTS.split('-')[0]}`] };
     inside = await createSide(lab, { network, subnet, base: 'station', host: 10, endpoint });
     await addressesReady(lab, inside.base);
     await serveWeb(lab, inside.base, 80);

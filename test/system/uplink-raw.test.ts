@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { useLab } from '../support/system-lab.js';
 import { addressesReady, ask, createWorld, serveWeb, type World } from '../support/system-nat.js';
 import { createSide, type Side } from '../support/system-pair.js';
-import { startTransfer } from '../support/system-transfer.js';
+import { startTransfer, TRANSFER_PORTS } from '../support/system-transfer.js';
 
 /** The package is optional: it is compiled when weft is installed, which needs a compiler and the headers of Node.js. */
 const isBuilt = await import('raw-socket').then(
@@ -47,7 +47,10 @@ if (!isBuilt) {
         ...{ name: network, type: 'nat', subnets: [`${subnet.v4}.0/24`] },
         ...{ uplink: 'raw', uplinkNetns: lab.path(world.router) },
       });
-      const endpoint = { publish: ['8080:80', '5201-5210:5201'], ip: [`${subnet.v4}.10`] };
+      const endpoint = {
+        publish: ['8080:80', `${TRANSFER_PORTS}:${TRANSFER_PORTS.split('-')[0]}`],
+        ip: [`${subnet.v4}.10`],
+      };
       inside = await createSide(lab, { network, subnet, base: 'sharer', host: 10, endpoint });
       await addressesReady(lab, inside.base);
       await serveWeb(lab, inside.base, 80);
