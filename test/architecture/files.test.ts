@@ -1,9 +1,16 @@
 // Files that a newcomer can read: not too long, and each says first what it is.
 import { strict as assert } from 'node:assert';
-import { sourceFiles } from '../support/source-tree.js';
+import { readdirSync } from 'node:fs';
+import { PACKAGE_ROOT, sourceFiles } from '../support/source-tree.js';
 
 const MOST_LINES = 450;
 const MOST_DAEMON_LINES = 150;
+/** Beside what git ignores and files that begin with a dot. */
+const TOP_LEVEL = [
+  ...['LICENSE', 'README.md', 'biome.json', 'package.json', 'package-lock.json', 'tsconfig.json'],
+  ...['daemon', 'scripts', 'src', 'systemd', 'test'],
+];
+const IGNORED = ['build', 'dist', 'node_modules'];
 
 describe('files', () => {
   const source = sourceFiles('src');
@@ -32,6 +39,12 @@ describe('files', () => {
       silent.map(({ path }) => path),
       [],
     );
+  });
+
+  it('stand in the folders that they belong to, not at the top level', () => {
+    const known = new Set([...TOP_LEVEL, ...IGNORED]);
+    const strays = readdirSync(PACKAGE_ROOT).filter((name) => !name.startsWith('.') && !known.has(name));
+    assert.deepEqual(strays, []);
   });
 
   it('are named in kebab-case', () => {
