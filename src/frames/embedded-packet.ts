@@ -66,12 +66,11 @@ export function readEmbedded(frames: FrameVector, view: DataView, row: number, e
 /** The checksum of the ICMP message as it came in. */
 function isSound(frames: FrameVector, view: DataView, row: number, end: number): boolean {
   const l4At = frames.l4At[row]!;
-  let pseudo = 0;
-  if (frames.family[row] === 6) {
-    pseudo = checksum.sum(view, frames.l3At[row]! + 8, 32, ipv6.PROTOCOL_ICMPV6);
-    pseudo = checksum.fold(pseudo + (end - l4At));
-  }
-  return checksum.sum(view, l4At, end - l4At, pseudo) === 0xffff;
+  const bytes = end - l4At;
+  // RFC 792: ICMP of IPv4 has no pseudo-header.
+  const isIpv6 = frames.family[row] === 6;
+  const pseudo = isIpv6 ? checksum.pseudoSum(view, frames.l3At[row]!, 6, ipv6.PROTOCOL_ICMPV6, bytes) : 0;
+  return checksum.sum(view, l4At, bytes, pseudo) === 0xffff;
 }
 
 /** Behind the last byte of the IP packet; the frame may be padded. */

@@ -45,7 +45,7 @@ function readV4(frame: Uint8Array, view: DataView): UdpDatagram | null {
   const isFragment = (view.getUint16(at + 6) & 0x3fff) !== 0;
   if (end > frame.length || isFragment || ipv4.protocol(view, at) !== ipv4.PROTOCOL_UDP) return null;
   if (checksum.sum(view, at, l4At - at, 0) !== 0xffff) return null;
-  return readUdp(frame, view, l4At, end, 4, at + 12);
+  return readUdp(frame, view, l4At, end, 4);
 }
 
 function readV6(frame: Uint8Array, view: DataView): UdpDatagram | null {
@@ -54,27 +54,22 @@ function readV6(frame: Uint8Array, view: DataView): UdpDatagram | null {
   const l4At = at + ipv6.HEADER_BYTES;
   const end = l4At + view.getUint16(at + 4);
   if (end > frame.length || ipv6.nextHeader(view, at) !== ipv4.PROTOCOL_UDP) return null;
-  return readUdp(frame, view, l4At, end, 6, at + 8);
+  return readUdp(frame, view, l4At, end, 6);
 }
 
-/** `addressesAt`: source, then destination. */
-function readUdp(
-  frame: Uint8Array,
-  view: DataView,
-  at: number,
-  packetEnd: number,
-  family: 4 | 6,
-  addressesAt: number,
-): UdpDatagram | null {
+function readUdp(frame: Uint8Array, view: DataView, at: number, packetEnd: number, family: 4 | 6): UdpDatagram | null {
   if (at + udp.HEADER_BYTES > packetEnd) return null;
   const length = view.getUint16(at + 4);
   if (length < udp.HEADER_BYTES || at + length > packetEnd) return null;
+  const l3At = ethernet.HEADER_BYTES;
+  const addressesAt = l3At + (family === 4 ? 12 : 8);
   const addressBytes = family === 4 ? 4 : 16;
   const hasChecksum = udp.checksum(view, at) !== 0;
   // RFC 8200 section 8.1: IPv6 receivers discard datagrams without one.
   if (!hasChecksum && family === 6) return null;
-  if (hasChecksum && checksum.sum(view, at, length, pseudoSum(view, addressesAt, addressBytes, length)) !== 0xffff) {
-    return null;
+  if (hasChecksum) {
+    const pseudo = checksum.pseudoSum(view, l3At, family, ipv4.PROTOCOL_UDP, length);
+    if (checksum.sum(view, at, length, pseudo) !== 0xffff) return null;
   }
   const destinationAt = addressesAt + addressBytes;
   return {
@@ -87,11 +82,6 @@ function readUdp(
     destinationPort: view.getUint16(at + 2),
     payload: frame.slice(at + udp.HEADER_BYTES, at + length),
   };
-}
-
-/** Sum of the pseudo-header (RFC 768; RFC 8200 section 8.1); the two addresses stand one behind the other. */
-function pseudoSum(view: DataView, addressesAt: number, addressBytes: number, length: number): number {
-  return checksum.sum(view, addressesAt, 2 * addressBytes, ipv4.PROTOCOL_UDP + length);
 }
 
 /** The frame of a datagram, all checksums complete, without fragments: the caller knows the MTU. */
@@ -127,7 +117,7 @@ export function writeUdpFrame(datagram: UdpDatagram): Uint8Array {
   view.setUint16(l4At + 2, datagram.destinationPort);
   udp.setLength(view, l4At, udpBytes);
   frame.set(payload, l4At + udp.HEADER_BYTES);
-  const pseudo = pseudoSum(view, addressesAt, datagram.source.length, udpBytes);
+  const pseudo = checksum.pseudoSum(view, l3At, family, ipv4.PROTOCOL_UDP, udpBytes);
   udp.setChecksum(view, l4At, checksum.finishUdp(checksum.sum(view, l4At, udpBytes, pseudo)));
   return frame;
 }

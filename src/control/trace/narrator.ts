@@ -3,8 +3,9 @@
  * has decided it does not decide again, except that it finds the row of a table by which the stage went, to name it.
  */
 import type { Nat } from '../../datapath/nat.js';
-import { type Program, ROLE_UPLINK, ROUTE_INTS, ROUTE_PLAIN } from '../../datapath/program.js';
+import { type Program, ROLE_UPLINK, ROUTE_PLAIN } from '../../datapath/program.js';
 import type { StageName, StageObserver } from '../../datapath/stage-observer.js';
+import { findRoute, NO_ROUTE } from '../../datapath/stages/route.js';
 import {
   CONSUMED,
   DROPPED,
@@ -188,8 +189,8 @@ export class Narrator implements StageObserver {
   private sayRoute(): string[] {
     const { frames, names, program } = this;
     if (this.verdict !== ROUTING) return [];
-    const at = this.findRoute();
-    if (at < 0) return [`no route of ${names.network(frames.network[ROW]!)} leads there`];
+    const at = findRoute(frames, ROW, program);
+    if (at === NO_ROUTE) return [`no route of ${names.network(frames.network[ROW]!)} leads there`];
     const { routes } = program;
     const family = routes[at]!;
     const prefix = `${addressText(routes, at + 1, family)}/${routes[at + 5]}`;
@@ -238,20 +239,6 @@ export class Narrator implements StageObserver {
     if (this.verdict !== DROPPED || frames.originated === 0) return [];
     const row = frames.count;
     return [`tells the sender: ${describeFrame(slab.view, frames.start[row]!, frames.length[row]!)}`];
-  }
-
-  /** Index of the route that the stage went by. */
-  private findRoute(): number {
-    const { frames, program } = this;
-    const network = frames.network[ROW]!;
-    const first = program.routeFirst[network]! * ROUTE_INTS;
-    const end = first + program.routeCount[network]! * ROUTE_INTS;
-    for (let at = first; at < end; at += ROUTE_INTS) {
-      const isFamily = program.routes[at] === frames.family[ROW];
-      if (isFamily && words.hasPrefix(program.routes, at + 1, frames.destination, ROW, program.routes[at + 5]!))
-        return at;
-    }
-    return -1;
   }
 
   private endText(column: Int32Array, port: number): string {

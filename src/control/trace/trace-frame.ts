@@ -53,7 +53,8 @@ export function buildTraceFrame(packet: TracePacket): Uint8Array {
   else writeIpv4(view, bytes, packet, number);
   writeTransport(view, l4At, packet, isIpv6, l4Bytes);
   // RFC 792: the checksum of ICMP is the only one without a pseudo-header.
-  const pseudo = number === PROTOCOLS.icmp ? 0 : pseudoSum(view, isIpv6, number, l4Bytes);
+  const pseudo =
+    number === PROTOCOLS.icmp ? 0 : checksum.pseudoSum(view, ETHERNET_BYTES, isIpv6 ? 6 : 4, number, l4Bytes);
   const total = checksum.sum(view, l4At, l4Bytes, pseudo);
   const finished = protocol === 'udp' ? checksum.finishUdp(total) : checksum.finish(total);
   view.setUint16(l4At + CHECKSUM_AT[protocol], finished);
@@ -100,10 +101,4 @@ function writeTransport(view: DataView, at: number, packet: TracePacket, isIpv6:
   view.setUint8(at + 12, 0x50);
   view.setUint8(at + 13, packet.flags);
   view.setUint16(at + 14, WINDOW);
-}
-
-/** RFC 9293 section 3.1 and RFC 8200 section 8.1. */
-function pseudoSum(view: DataView, isIpv6: boolean, protocol: number, l4Bytes: number): number {
-  const at = ETHERNET_BYTES + (isIpv6 ? 8 : 12);
-  return checksum.sum(view, at, isIpv6 ? 32 : 8, protocol + l4Bytes);
 }

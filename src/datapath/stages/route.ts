@@ -32,7 +32,8 @@ const LENGTH_AT = 5;
 const NETWORK_AT = 6;
 const NEXT_HOP_AT = 7;
 const FLAGS_AT = 11;
-const NO_ROUTE = -1;
+/** In place of an index in `routes`. */
+export const NO_ROUTE = -1;
 
 /** Decides about everything that is ROUTING. */
 export function route(state: RouterState, program: Program, now: number): void {
@@ -106,7 +107,7 @@ function isOwn(state: RouterState, i: number, network: number): boolean {
 }
 
 /** Index in `routes` of the longest prefix that holds the destination, or NO_ROUTE. */
-function findRoute(frames: FrameVector, i: number, program: Program): number {
+export function findRoute(frames: FrameVector, i: number, program: Program): number {
   const { routes } = program;
   const { destination } = frames;
   const network = frames.network[i]!;
