@@ -80,20 +80,9 @@ describe('checksums of what weft has translated', function checksums() {
 
   async function tcpdump(base: string, ifname: string): Promise<{ program: Background; file: string }> {
     const file = join(lab.directory, `checksums-${files++}.pcap`);
-    const program = lab.background(base, [
-      'tcpdump',
-      '-i',
-      ifname,
-      '-n',
-      '-p',
-      '-s',
-      '0',
-      '-U',
-      '-Z',
-      'root',
-      '-w',
-      file,
-    ]);
+    // At once (--immediate-mode): what waits in the ring when tcpdump is stopped is lost.
+    const options = ['-n', '-p', '-s', '0', '-U', '-Z', 'root', '--immediate-mode', '-w', file];
+    const program = lab.background(base, ['tcpdump', '-i', ifname, ...options]);
     await waitFor('tcpdump to listen', () => program.stderr.includes('listening on'));
     return { program, file };
   }
