@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ABI_VERSION 1 // raise together with NATIVE_ABI in index.ts whenever an argument changes its meaning
+#define ABI_VERSION 2 // raise together with NATIVE_ABI in index.ts whenever an argument changes its meaning
 
 static int close_fd(struct call *call), disown_fd(struct call *call);
 
@@ -32,6 +32,10 @@ static const struct function FUNCTIONS[] = {
     {"openPacket", open_packet},
     {"packetHeaderBytes", packet_header_bytes},
     {"openUdp", open_udp},
+    {"udpPort", udp_port},
+    {"joinGroup", join_group},
+    {"leaveGroup", leave_group},
+    {"setMulticast", set_multicast},
     {"openListener", open_listener},
     {"closeFd", close_fd},
     {"disownFd", disown_fd},
@@ -57,13 +61,15 @@ static const struct function FUNCTIONS[] = {
 
 #define CONSTANT(name) {#name, name}
 static const struct constant CONSTANTS[] = {
-    CONSTANT(TAP_VNET_HEADER), CONSTANT(TAP_MULTI_QUEUE),    CONSTANT(TAP_PERSIST), CONSTANT(TAP_EXCLUSIVE),
-    CONSTANT(TAP_EXISTING),    CONSTANT(PACKET_VNET_HEADER), CONSTANT(PACKET_PROMISCUOUS),
-    CONSTANT(LISTEN_UDP),      CONSTANT(LISTEN_TCP), CONSTANT(UDP_COALESCED),   CONSTANT(UDP_REUSE),          CONSTANT(PORT_TAP),    CONSTANT(PORT_PACKET),
-    CONSTANT(PORT_UDP),        CONSTANT(READY_WAKE),         CONSTANT(READY_ERROR), CONSTANT(FRAME_HEADROOM),
-    CONSTANT(FRAME_ROOM),      CONSTANT(MAX_PORTS),          CONSTANT(MAX_HEADER_BYTES),
-    CONSTANT(PEER_BYTES),      CONSTANT(PEER_NONE),          CONSTANT(PEER_IPV4),   CONSTANT(PEER_IPV6),
-    CONSTANT(MAX_WAIT_MICROS),   CONSTANT(MAX_MAPPED_BYTES),   CONSTANT(MAX_CLAIMED_BYTES),
+    CONSTANT(TAP_VNET_HEADER), CONSTANT(TAP_MULTI_QUEUE), CONSTANT(TAP_PERSIST), CONSTANT(TAP_EXCLUSIVE),
+    CONSTANT(TAP_EXISTING), CONSTANT(VNET_HEADER_BYTES), CONSTANT(TUNNEL_HEADER_BYTES),
+    CONSTANT(PACKET_VNET_HEADER), CONSTANT(PACKET_PROMISCUOUS), CONSTANT(LISTEN_UDP), CONSTANT(LISTEN_TCP),
+    CONSTANT(UDP_COALESCED), CONSTANT(UDP_REUSE), CONSTANT(UDP_DEAF), CONSTANT(UDP_DONT_FRAGMENT),
+    CONSTANT(UDP_ZERO_CHECKSUM), CONSTANT(PORT_TAP), CONSTANT(PORT_PACKET), CONSTANT(PORT_UDP),
+    CONSTANT(READY_WAKE), CONSTANT(READY_ERROR), CONSTANT(FRAME_HEADROOM), CONSTANT(FRAME_ROOM),
+    CONSTANT(SPREAD_BYTES), CONSTANT(MAX_PORTS), CONSTANT(MAX_HEADER_BYTES), CONSTANT(PEER_BYTES), CONSTANT(PEER_NONE), CONSTANT(PEER_IPV4),
+    CONSTANT(PEER_IPV6), CONSTANT(PEER_CONTINUES), CONSTANT(MAX_JOINED_ROWS), CONSTANT(MAX_WAIT_MICROS),
+    CONSTANT(MAX_MAPPED_BYTES), CONSTANT(MAX_CLAIMED_BYTES),
 };
 
 // One per environment and function: what the trampoline needs to know, so that it looks nothing up.
@@ -103,6 +109,11 @@ bool string_of(napi_env env, napi_value value, char *out, size_t room) {
   if (napi_get_value_string_utf8(env, value, NULL, 0, &bytes) != napi_ok || bytes >= room) return false;
   if (napi_get_value_string_utf8(env, value, out, room, &bytes) != napi_ok) return false;
   return strlen(out) == bytes;
+}
+
+bool is_missing(struct call *call, int index) {
+  napi_valuetype type;
+  return napi_typeof(call->env, call->arguments[index], &type) == napi_ok && type == napi_undefined;
 }
 
 bool take_string(struct call *call, int index, char *out, size_t room) {

@@ -234,9 +234,11 @@ int wait_ready(struct call *call) {
 // #syscalls: read
 static int receive_tap(struct weft *state, const struct port *port, int row, int most, int64_t at, int64_t end) {
   const int header = port->header_bytes;
+  // Only TAPs of tunnels have a longer header; what comes there may be joined datagrams too, as in receive_messages.
+  const int headroom = FRAME_HEADROOM + (header > VNET_HEADER_BYTES ? SPREAD_BYTES : 0);
   int frames = 0;
   for (int attempt = 0; attempt < most; attempt++) {
-    int64_t start = frame_start(at, FRAME_HEADROOM);
+    int64_t start = frame_start(at, headroom);
     if (start + FRAME_ROOM > end) break;
     ssize_t bytes = read(port->fd, state->slab + start - header, (size_t)(header + FRAME_ROOM));
     if (bytes < 0) {

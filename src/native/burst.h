@@ -25,7 +25,9 @@ struct peer {
   uint32_t scope;      // interface index of a link-local IPv6 address
   uint8_t address[16]; // IPv4 in the first four
   uint16_t segment_bytes; // UDP GRO / GSO: payload bytes of every datagram but the last, 0 = one datagram
-  uint8_t reserved[6];
+  uint8_t traffic_class;  // TOS of IPv4
+  uint8_t flags;          // PEER_CONTINUES; of rows to send only
+  uint8_t reserved[4];
 };
 _Static_assert(sizeof(struct peer) == PEER_BYTES, "a row of rxPeer and txPeer");
 
@@ -72,7 +74,7 @@ struct departure {
 // 0, or why this row cannot even be tried.
 int load_departure(const struct weft *state, int row, struct departure *out);
 
-// sockets.c: the same work for sockets, many messages per system call.
+// messages.c: the same work for sockets, many messages per system call.
 int receive_messages(struct weft *state, const struct port *port, int row, int most, int64_t at, int64_t end);
 // Sends the rows from `first` on, before `end`, that belong to that port, as many as one call takes; fills tx_result
 // and adds to `sent`. Returns how many rows it dealt with, at least one.

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 
 /** Raised together with ABI_VERSION in addon.c whenever an argument changes its meaning. */
-const NATIVE_ABI = 1;
+const NATIVE_ABI = 2;
 
 /** As `nsFd`: the namespace of the calling thread. */
 export const NO_NAMESPACE = -1;
@@ -36,15 +36,34 @@ export const OFFLOAD_TSO_ECN = 0x08;
 /** USO4 and USO6 are accepted only together (Linux 6.2). */
 export const OFFLOAD_USO4 = 0x20;
 export const OFFLOAD_USO6 = 0x40;
+/**
+ * Super-frames inside of a UDP tunnel, without and with a checksum of the outer datagram (Linux 6.17). The TAP has a header of
+ * TUNNEL_HEADER_BYTES then: the 12 bytes, a hash (8), offsets of the outer UDP header and of the inner IP header (le16 each).
+ */
+export const OFFLOAD_TUNNEL_GSO = 0x80;
+export const OFFLOAD_TUNNEL_CSUM = 0x100;
+
+/** Vnet header of a TAP (TAP_VNET_HEADER), and of one that was granted OFFLOAD_TUNNEL_GSO. */
+export const VNET_HEADER_BYTES = 12;
+export const TUNNEL_HEADER_BYTES = 24;
 
 /** openPacket: frames carry a virtio-net header; packetHeaderBytes() tells its size. */
 export const PACKET_VNET_HEADER = 1;
 export const PACKET_PROMISCUOUS = 2;
 
-/** openUdp: the kernel joins datagrams of one flow (UDP_GRO); rows of rxPeer tell the size of the pieces. */
+/**
+ * openUdp: the kernel joins datagrams of one flow (UDP_GRO); rows of rxPeer tell the size of the pieces. Where it cannot (before
+ * Linux 5.0) they come one by one.
+ */
 export const UDP_COALESCED = 1;
 /** openUdp: SO_REUSEPORT. */
 export const UDP_REUSE = 2;
+/** openUdp: sends only; whatever comes in for it is thrown away by the kernel. */
+export const UDP_DEAF = 4;
+/** openUdp: never fragmented, here nor on the way (DF; path MTUs are not believed): -EMSGSIZE when larger than the interface allows. */
+export const UDP_DONT_FRAGMENT = 8;
+/** openUdp: over IPv6, takes datagrams without checksum too (RFC 6935); over IPv4 every socket does. */
+export const UDP_ZERO_CHECKSUM = 16;
 
 /** openListener: kinds of sockets. */
 export const LISTEN_UDP = 0;
@@ -64,6 +83,8 @@ export const READY_ERROR = 0x40000000;
 export const MAX_PORTS = 4096;
 /** Bytes in front of every received frame, its vnet header included. */
 export const FRAME_HEADROOM = 128;
+/** More room than that in front of messages of UDP sockets, and of frames of TAPs whose header is longer than VNET_HEADER_BYTES. */
+export const SPREAD_BYTES = 256;
 /** receiveBurst begins a frame only where this much room is left behind its start. */
 export const FRAME_ROOM = 65536 + 64;
 /** Longest header in front of the frames of a port. */
@@ -78,9 +99,16 @@ export const MAX_CLAIMED_BYTES = 1 << 24;
 /**
  * Bytes of one row of rxPeer and txPeer, in machine byte order except for the address (network order):
  * family u16 (PEER_*), port u16, scope u32 (interface index), address 16 bytes (IPv4 in the first four),
- * segmentBytes u16 (payload of every datagram but the last when several are joined, 0 = one datagram), 6 bytes zero.
+ * segmentBytes u16 (payload of every datagram but the last when several are joined, 0 = one datagram), trafficClass u8 (TOS or
+ * traffic class: of what was received, or to send with), flags u8 (PEER_*), 4 bytes zero.
  */
 export const PEER_BYTES = 32;
+/**
+ * Flag of a row of txPeer: the row is a further piece of the message that the row before belongs to, and nothing else of its peer
+ * is read. Rows of one message have one result. At most MAX_JOINED_ROWS; all for one UDP port.
+ */
+export const PEER_CONTINUES = 1;
+export const MAX_JOINED_ROWS = 64;
 export const PEER_NONE = 0;
 export const PEER_IPV4 = 4;
 export const PEER_IPV6 = 6;
@@ -139,7 +167,10 @@ export interface Native {
   // TAP
   /** Opens TAP `name` inside namespace `nsFd`, or attaches to it. Returns a non-blocking descriptor. */
   openTap(nsFd: number, name: string, flags: number): number;
-  /** Enables the largest subset of `wanted` (OFFLOAD_*) that the kernel accepts; returns it. Needs TAP_VNET_HEADER. */
+  /**
+   * Enables the largest subset of `wanted` (OFFLOAD_*) that the kernel accepts; returns it. Needs TAP_VNET_HEADER. The vnet header
+   * has TUNNEL_HEADER_BYTES from then on if OFFLOAD_TUNNEL_GSO is among them, else VNET_HEADER_BYTES.
+   */
   probeTapOffloads(fd: number, wanted: number): number;
   setTapCarrier(fd: number, on: 0 | 1): number;
   setTapPersist(fd: number, on: 0 | 1): number;
@@ -155,8 +186,21 @@ export interface Native {
   openPacket(nsFd: number, ifname: string, flags: number): number;
   /** Size of the vnet header of an AF_PACKET socket: 12, 10 (before Linux 6.5) or 0. */
   packetHeaderBytes(fd: number): number;
-  /** A UDP socket bound to an IPv4 or IPv6 address ("fe80::1%eth0" names the link) and port (0: any). */
-  openUdp(nsFd: number, address: string, port: number, flags: number): number;
+  /**
+   * A UDP socket bound to an IPv4 or IPv6 address ("fe80::1%eth0" names the link; a multicast group is one too) and port (0: any),
+   * and to `ifname` where one is given. Of multicast it hears the groups that it joined, no others.
+   */
+  openUdp(nsFd: number, address: string, port: number, flags: number, ifname?: string): number;
+  /** Port that a UDP socket is bound to. */
+  udpPort(fd: number): number;
+  /** Has a UDP socket hear a multicast group on interface `ifname` of its namespace; empty: where the route to the group leads. */
+  joinGroup(fd: number, group: string, ifname: string): number;
+  leaveGroup(fd: number, group: string, ifname: string): number;
+  /**
+   * How a UDP socket sends to groups: by interface `ifname` (empty: by the route), with TTL or hop limit `hops` (1 .. 255), and not
+   * to listeners of this host.
+   */
+  setMulticast(fd: number, ifname: string, hops: number): number;
   /**
    * A UDP or TCP socket (LISTEN_*) of namespace `nsFd` for a server of Node.js, which gets the descriptor by `disownFd`: bound
    * to an address, a port and the interface `ifname`, not listening yet. The kernel sends its answers over that interface.

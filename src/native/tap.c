@@ -17,14 +17,17 @@
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
 #endif
+#ifndef TUN_F_UDP_TUNNEL_GSO
+#define TUN_F_UDP_TUNNEL_GSO 0x80
+#define TUN_F_UDP_TUNNEL_GSO_CSUM 0x100
+#endif
 
 static bool take_interface(struct call *call, int index, char name[IFNAMSIZ]) {
   return take_string(call, index, name, IFNAMSIZ) && name[0] != '\0';
 }
 
-// The vnet header is 12 bytes (with num_buffers) and little-endian on every machine.
-static bool set_header_format(int fd) {
-  int bytes = sizeof(struct virtio_net_hdr_mrg_rxbuf);
+// The vnet header is 12 bytes (with num_buffers; 24 with the fields of tunnels) and little-endian on every machine.
+static bool set_header_format(int fd, int bytes) {
   int yes = 1;
   return ioctl(fd, TUNSETVNETHDRSZ, &bytes) == 0 && ioctl(fd, TUNSETVNETLE, &yes) == 0;
 }
@@ -47,7 +50,7 @@ static int attach(int fd, int control, const char *name, int flags) {
   if (ioctl(fd, TUNSETIFF, &request) != 0) return errno == EBUSY && flags & TAP_EXCLUSIVE ? -EEXIST : -errno;
   // The device may have gone between the two calls, and then TUNSETIFF made a new one. Closing removes that.
   if (flags & TAP_EXISTING && interface_index(control, request.ifr_name) != before) return -ENODEV;
-  if (flags & TAP_VNET_HEADER && !set_header_format(fd)) return -errno;
+  if (flags & TAP_VNET_HEADER && !set_header_format(fd, VNET_HEADER_BYTES)) return -errno;
   if (flags & TAP_PERSIST && ioctl(fd, TUNSETPERSIST, 1) != 0) return -errno;
   if (before < 0) announce_carrier(fd);
   return 0;
@@ -77,11 +80,15 @@ int open_tap(struct call *call) {
 
 // #syscalls: ioctl
 int probe_tap_offloads(struct call *call) {
-  // Checksum offload is the condition of all the others; USO4 and USO6 are accepted only together (Linux 6.2).
-  static const unsigned int STEPS[] = {TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN, TUN_F_USO4 | TUN_F_USO6};
+  // Checksum offload is the condition of all the others; USO4 and USO6 are accepted only together (Linux 6.2), super-frames in
+  // tunnels only with some outside of them (Linux 6.17).
+  static const unsigned int STEPS[] = {TUN_F_CSUM,    TUN_F_TSO4,
+                                       TUN_F_TSO6,    TUN_F_TSO_ECN,
+                                       TUN_F_USO4 | TUN_F_USO6, TUN_F_UDP_TUNNEL_GSO,
+                                       TUN_F_UDP_TUNNEL_GSO_CSUM};
   int fd, wanted;
   struct ifreq request = {0};
-  if (!take_int(call, 1, 0, 0x7f, &wanted)) return -EINVAL;
+  if (!take_int(call, 1, 0, 0x1ff, &wanted)) return -EINVAL;
   int answer = take_owned(call, 0, OWNED_TAP, &fd);
   if (answer < 0) return answer;
   if (ioctl(fd, TUNGETIFF, &request) != 0) return -errno;
@@ -92,9 +99,13 @@ int probe_tap_offloads(struct call *call) {
     if (((unsigned int)wanted & step) != step) continue;
     if (!(accepted & TUN_F_CSUM) && step != TUN_F_CSUM) continue;
     if (step == TUN_F_TSO_ECN && !(accepted & (TUN_F_TSO4 | TUN_F_TSO6))) continue;
+    if (step == TUN_F_UDP_TUNNEL_GSO && !(accepted & ~(unsigned int)TUN_F_CSUM)) continue;
+    if (step == TUN_F_UDP_TUNNEL_GSO_CSUM && !(accepted & TUN_F_UDP_TUNNEL_GSO)) continue;
     if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)(accepted | step)) == 0) accepted |= step;
   }
-  return ioctl(fd, TUNSETOFFLOAD, (unsigned long)accepted) == 0 ? (int)accepted : -errno;
+  if (ioctl(fd, TUNSETOFFLOAD, (unsigned long)accepted) != 0) return -errno;
+  int header_bytes = accepted & TUN_F_UDP_TUNNEL_GSO ? TUNNEL_HEADER_BYTES : VNET_HEADER_BYTES;
+  return set_header_format(fd, header_bytes) ? (int)accepted : -errno;
 }
 
 // #syscalls: ioctl

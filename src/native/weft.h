@@ -43,6 +43,7 @@ struct constant {
 bool take_int(struct call *call, int index, int64_t least, int64_t most, int *out);
 // Copies a string into `out`; refuses one that is longer than room - 1 bytes or that contains a NUL.
 bool take_string(struct call *call, int index, char *out, size_t room);
+bool is_missing(struct call *call, int index); // undefined
 bool string_of(napi_env env, napi_value value, char *out, size_t room);
 
 // Descriptors that the addon opened. Only those can be used or closed through it: a stray number can therefore not
@@ -73,7 +74,8 @@ int open_process(struct call *);
 int open_tap(struct call *), probe_tap_offloads(struct call *), set_tap_carrier(struct call *);
 int set_tap_persist(struct call *), tap_name(struct call *), tap_namespace(struct call *);
 int set_link_speed(struct call *);
-int open_packet(struct call *), packet_header_bytes(struct call *), open_udp(struct call *);
+int open_packet(struct call *), packet_header_bytes(struct call *), open_udp(struct call *), udp_port(struct call *);
+int join_group(struct call *), leave_group(struct call *), set_multicast(struct call *);
 int open_listener(struct call *);
 int create_wake(struct call *), wake(struct call *);
 int bind_burst(struct call *), unbind_burst(struct call *), set_wake(struct call *), add_port(struct call *);
@@ -86,12 +88,14 @@ int map_file(struct call *), claim_file(struct call *);
 // Flags and kinds of weft's own interface; index.ts repeats them and a test compares the two.
 enum { TAP_VNET_HEADER = 1, TAP_MULTI_QUEUE = 2, TAP_PERSIST = 4, TAP_EXCLUSIVE = 8, TAP_EXISTING = 16 };
 enum { PACKET_VNET_HEADER = 1, PACKET_PROMISCUOUS = 2 };
-enum { UDP_COALESCED = 1, UDP_REUSE = 2 };
+enum { UDP_COALESCED = 1, UDP_REUSE = 2, UDP_DEAF = 4, UDP_DONT_FRAGMENT = 8, UDP_ZERO_CHECKSUM = 16 };
+enum { VNET_HEADER_BYTES = 12, TUNNEL_HEADER_BYTES = 24 };
 enum { LISTEN_UDP = 0, LISTEN_TCP = 1 };
 enum { PORT_TAP = 0, PORT_PACKET = 1, PORT_UDP = 2 };
 enum { READY_WAKE = -1, READY_ERROR = 0x40000000 };
+enum { SPREAD_BYTES = 256 }; // in front of messages of UDP sockets, beside the headroom
 enum { FRAME_HEADROOM = 128, FRAME_ROOM = 65536 + 64, MAX_PORTS = 4096, MAX_HEADER_BYTES = 64, PEER_BYTES = 32 };
-enum { PEER_NONE = 0, PEER_IPV4 = 4, PEER_IPV6 = 6 };
+enum { PEER_NONE = 0, PEER_IPV4 = 4, PEER_IPV6 = 6, PEER_CONTINUES = 1, MAX_JOINED_ROWS = 64 };
 enum { MAX_WAIT_MICROS = 100000 };
 enum { MAX_MAPPED_BYTES = 1 << 30, MAX_CLAIMED_BYTES = 1 << 24 };
 

@@ -18,7 +18,6 @@ export interface NativePortIo extends PortIo {
 /** `wakeFd`: eventfd with which the control thread ends a wait. Throws when the addon refuses the memory (a bug). */
 export function createNativeIo(slab: Slab, frames: FrameVector, queue: TransmitQueue, wakeFd: number): NativePortIo {
   const ready = slab.takeColumn(READY_PORTS);
-  const noPeers = new Uint8Array(slab.buffer, 0, 0);
   const bound = native.bindBurst(slab.buffer, {
     rxStart: frames.start,
     rxLength: frames.length,
@@ -29,8 +28,8 @@ export function createNativeIo(slab: Slab, frames: FrameVector, queue: TransmitQ
     txBodyBytes: queue.bodyBytes,
     txResult: queue.result,
     ready,
-    rxPeer: noPeers,
-    txPeer: noPeers,
+    rxPeer: frames.rxPeer.bytes,
+    txPeer: queue.txPeer.bytes,
   });
   if (bound < 0) throw new Error(`cannot bind burst memory: ${errorName(bound)}`);
   const waking = native.setWake(wakeFd);

@@ -62,6 +62,8 @@ const HOSTILE = [
   'tap%d',
   '127.0.0.1',
   '::1%lo',
+  '239.1.2.3',
+  'ff05::1:3',
   'y'.repeat(100_000),
   Number.NaN,
   Number.POSITIVE_INFINITY,
@@ -118,7 +120,7 @@ function scramble(): void {
 function openSome(): void {
   const { openTap, openUdp, openPacket, createWake } = native;
   openPorts(openTap(-1, `fuzz${random(4)}`, random(8)), 0);
-  openPorts(openUdp(-1, random(2) ? '127.0.0.1' : '::1', 0, random(4)), 2);
+  openPorts(openUdp(-1, random(2) ? '127.0.0.1' : '::1', 0, random(32)), 2);
   openPorts(openPacket(-1, 'lo', random(4)), 1);
   native.setWake(createWake());
 }

@@ -5,7 +5,6 @@ import {
   native,
   PACKET_PROMISCUOUS,
   PACKET_VNET_HEADER,
-  PEER_BYTES,
   PEER_IPV4,
   PEER_IPV6,
   PEER_NONE,
@@ -15,74 +14,11 @@ import {
   UDP_COALESCED,
   UDP_REUSE,
 } from '../../src/native/index.js';
+import { content, peerOf, place, RECEIVE_AT, receiveAll, received, SLAB_BYTES, setPeer } from './burst-data.js';
 import { type BoundBurst, bind } from './forwarder.js';
 import { connect, ip, Lab, needsRoot, ok } from './lab.js';
 
 const [ENODEV, EADDRINUSE, EADDRNOTAVAIL, ENETDOWN, EINVAL, EMSGSIZE] = [19, 98, 99, 100, 22, 90];
-const SLAB_BYTES = 4 << 20;
-const RECEIVE_AT = 1 << 20;
-
-interface Peer {
-  family: number;
-  port: number;
-  scope: number;
-  address: string;
-  segmentBytes: number;
-}
-
-function peerOf(column: Uint8Array, row: number): Peer {
-  const words = new Uint16Array(column.buffer, row * PEER_BYTES, PEER_BYTES / 2);
-  const family = words[0]!;
-  const bytes = column.slice(row * PEER_BYTES + 8, row * PEER_BYTES + (family === PEER_IPV4 ? 12 : 24));
-  const address = Buffer.from(bytes).toString('hex');
-  return { family, port: words[1]!, scope: words[2]! | (words[3]! << 16), address, segmentBytes: words[12]! };
-}
-
-function setPeer(column: Uint8Array, row: number, peer: Peer): void {
-  const words = new Uint16Array(column.buffer, row * PEER_BYTES, PEER_BYTES / 2);
-  words.fill(0);
-  words.set([peer.family, peer.port, peer.scope & 0xffff, peer.scope >>> 16]);
-  words[12] = peer.segmentBytes;
-  column.set(Buffer.from(peer.address, 'hex'), row * PEER_BYTES + 8);
-}
-
-/** Content that tells every byte of every row from the others. */
-function content(row: number, bytes: number): Buffer {
-  return Buffer.from(Uint8Array.from({ length: bytes }, (_, i) => (row * 31 + i * 7 + (i >> 8)) & 0xff));
-}
-
-/** Puts `data` into the slab and into row `row`, as head (of `headBytes`) and body. Returns the end of the data. */
-function place(burst: BoundBurst, row: number, port: number, at: number, data: Buffer, headBytes: number): number {
-  burst.slab.set(data, at);
-  burst.txPort[row] = port;
-  burst.txHeadAt[row] = at;
-  burst.txHeadBytes[row] = headBytes;
-  burst.txBodyAt[row] = at + headBytes;
-  burst.txBodyBytes[row] = data.length - headBytes;
-  return at + data.length;
-}
-
-/** Receives from `port` until `wanted` frames are there or nothing comes for a second; checks how they are packed. */
-function receiveAll(burst: BoundBurst, port: number, wanted: number, endAt = SLAB_BYTES): number {
-  let [frames, at] = [0, RECEIVE_AT];
-  for (let turn = 0; frames < wanted && turn < 10; turn++) {
-    if (native.wait(100_000) === 0) continue;
-    const count = ok(native.receiveBurst(port, frames, wanted - frames, at, endAt));
-    for (let row = frames; row < frames + count; row++) {
-      const start = burst.rxStart[row]!;
-      assert.ok(start - at >= 128, 'headroom');
-      at = start + burst.rxLength[row]!;
-      assert.ok(at <= endAt);
-    }
-    frames += count;
-  }
-  return frames;
-}
-
-function received(burst: BoundBurst, row: number): Buffer {
-  const start = burst.rxStart[row]!;
-  return Buffer.from(burst.slab.slice(start, start + burst.rxLength[row]!));
-}
 
 describe('native: UDP ports', () => {
   let lab: Lab;
