@@ -15,7 +15,13 @@ import { PuntRing } from '../src/capture/punt-ring.js';
 import { Counters } from '../src/datapath/counters.js';
 import { Datapath } from '../src/datapath/datapath.js';
 import { Nat } from '../src/datapath/nat.js';
-import { type FromWorker, MAX_NETWORKS, MAX_PORTS, type SharedTables, type ToWorker } from '../src/datapath/program.js';
+import {
+  type FromWorker,
+  MAX_LOCATIONS,
+  MAX_NETWORKS,
+  type SharedTables,
+  type ToWorker,
+} from '../src/datapath/program.js';
 import { Punts } from '../src/datapath/punts.js';
 import { FrameVector } from '../src/frames/frame-vector.js';
 import { createSlab } from '../src/frames/slab.js';
@@ -25,6 +31,7 @@ import { InjectRingReader } from '../src/ports/inject-ring.js';
 import { createNativeIo, type NativePortIo } from '../src/ports/native-io.js';
 import { OutboundRingReader } from '../src/ports/outbound-ring.js';
 import { MacTable } from '../src/tables/mac-table.js';
+import { RemoteTable } from '../src/tables/remote-table.js';
 import { createMonotonicClock, createWallClock } from './worker-clocks.js';
 import { fail } from './worker-fault.js';
 
@@ -48,7 +55,7 @@ function main(control: MessagePort, data: WorkerData): void {
   const frames = new FrameVector(slab);
   const queue = new TransmitQueue(slab);
   const io = createNativeIo(slab, frames, queue, data.wakeFd);
-  const macs = new MacTable(data.tables.macs, MAX_PORTS, MAX_NETWORKS, data.seed);
+  const macs = new MacTable(data.tables.macs, MAX_LOCATIONS, MAX_NETWORKS, data.seed);
   const nat = new Nat(openFlowMemory(data.flowFile), data.natKey[0], data.natKey[1], nowMs() | 0);
   const datapath = new Datapath({
     slab,
@@ -59,6 +66,7 @@ function main(control: MessagePort, data: WorkerData): void {
     outlet: new OutboundRingReader(data.tables.outbound, slab, frames),
     punts: new Punts(new PuntRing(data.tables.punts, slab.bytes, io.sum)),
     macs,
+    remotes: new RemoteTable(data.tables.remotes, data.seed),
     nat,
     counters: new Counters(data.tables.counters),
     tap: new CaptureRing(data.tables.capture, slab.bytes, io.sum),
@@ -107,6 +115,9 @@ function obey(control: MessagePort, io: NativePortIo, datapath: Datapath, macs: 
         break;
       case 'flush-macs':
         macs.flush(message.network);
+        break;
+      case 'bindings':
+        datapath.applyBindings(message.bindings);
         break;
       case 'delete-flows':
         nat.deleteFlows(message.flows);

@@ -49,6 +49,8 @@ export const TOTAL = {
   flowsDeleted: 26,
   /** Frames of weft's own making that were dropped: part of `dropped`, but of no port. */
   ownDropped: 27,
+  /** Messages of joined datagrams that the kernel refused, so that a VTEP joins no more (joined-datagrams.ts). */
+  joinsRefused: 28,
 } as const;
 
 /** Columns of one port. rx: from the port into the network; tx: from the network to the port. */

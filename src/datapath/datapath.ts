@@ -2,7 +2,8 @@
  * The datapath: everything that happens to frames, one turn at a time. Read `turn` first: it is the list of what happens.
  *
  *   wait       until a port has frames or the control thread rings
- *   receive    injected frames, frames that waited, and ready ports fill the burst, each its fair part
+ *   receive    injected frames, frames that waited, and ready ports fill the burst, each its fair part;
+ *              what came encapsulated is taken out   decapsulate.ts
  *   parse      bytes -> columns                                     stages/parse.ts
  *   ingress    what a port may send (VLAN, MTU, control frames)     stages/ingress.ts
  *   switch     learn, look up, storm control                        stages/switch.ts
@@ -18,24 +19,22 @@
  *
  * Invariant after each turn: arrivals + originated = forwarded + consumed + dropped (counters.ts).
  */
-import { CONSUMED, DROPPED, FORWARDED, type FrameVector, isReturned } from '../frames/frame-vector.js';
-import {
-  BURST_BYTES,
-  BURST_FRAMES,
-  HEADROOM_BYTES,
-  MAX_FRAME_BYTES,
-  ORIGINAL_BYTES,
-  type Slab,
-} from '../frames/slab.js';
+import { CONSUMED, FORWARDED, type FrameVector } from '../frames/frame-vector.js';
+import { BURST_BYTES, BURST_FRAMES, HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../frames/slab.js';
 import type { TransmitQueue } from '../frames/transmit-queue.js';
 import { type FrameInjector, type FrameOutlet, type PortIo, READY_ERROR, READY_WAKE } from '../ports/port.js';
 import type { MacTable } from '../tables/mac-table.js';
+import type { RemoteTable } from '../tables/remote-table.js';
 import { StormTable } from '../tables/storm-table.js';
+import { ArrivalRecorder } from './arrival-recorder.js';
+import { Bindings } from './bindings.js';
 import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from './counters.js';
+import { Decapsulator } from './decapsulate.js';
 import { DROP } from './drop-reasons.js';
-import { ARRIVAL, type FrameTap, NOT_DROPPED } from './frame-tap.js';
+import type { FrameTap } from './frame-tap.js';
 import type { Nat } from './nat.js';
-import { CAPTURE_ARRIVALS, CAPTURE_DROPS, emptyProgram, MAX_PORTS, type Program, STATIC_MAC_INTS } from './program.js';
+import { OuterRecorder } from './outer-recorder.js';
+import { emptyProgram, MAX_PORTS, type Program, STATIC_MAC_INTS } from './program.js';
 import type { Punts } from './punts.js';
 import { Router } from './router.js';
 import { RouterState } from './router-state.js';
@@ -44,6 +43,7 @@ import { applyIngress } from './stages/ingress.js';
 import { parse } from './stages/parse.js';
 import { switchFrames } from './stages/switch.js';
 import { Transmitter } from './stages/transmit.js';
+import { forgetMovedTunnels, Tunnels } from './tunnels.js';
 import { TurnMeter } from './turn-meter.js';
 
 /** A ready port may always read this many frames and bytes, however many others are ready. */
@@ -63,6 +63,8 @@ const READ_ROOM_BYTES = HEADROOM_BYTES + 32 + MAX_FRAME_BYTES;
  */
 const SWEEP_STEPS_PER_MS = 3;
 const MAX_SWEEP_STEPS = 1024;
+/** Of those, looks at other VTEPs: all of them in a few seconds. */
+const MAX_REMOTE_STEPS = 16;
 
 /** Flows ended per turn: about 50 us when the table is large. */
 const FLOWS_ENDED_PER_TURN = 64;
@@ -72,6 +74,8 @@ const FLOWS_ENDED_PER_TURN = 64;
  * control thread waiting for an eighth of a second.
  */
 const MAX_TURN_DEPARTURES = 4096;
+/** `ingressRemote` of what came from this host. */
+const NO_REMOTE = -1;
 
 export interface DatapathParts {
   slab: Slab;
@@ -82,6 +86,7 @@ export interface DatapathParts {
   outlet: FrameOutlet;
   punts: Punts;
   macs: MacTable;
+  remotes: RemoteTable;
   nat: Nat;
   counters: Counters;
   tap: FrameTap;
@@ -109,11 +114,15 @@ export class Datapath {
   private readonly outlet: FrameOutlet;
   private readonly punts: Punts;
   private readonly router: Router;
+  private readonly tunnels: Tunnels;
+  private readonly bindings: Bindings;
   private readonly macs: MacTable;
   private readonly nat: Nat;
   private readonly storms = new StormTable(MAX_PORTS);
   private readonly counters: Counters;
   private readonly tap: FrameTap;
+  private readonly recorder: ArrivalRecorder;
+  private readonly decapsulator: Decapsulator;
   private readonly transmitter: Transmitter;
   private readonly nowMs: () => number;
   private readonly wallMs: () => number;
@@ -122,6 +131,9 @@ export class Datapath {
   /** Frames that one turn may take in: BURST_FRAMES, less after turns that flooded a lot. */
   private burstFrames = BURST_FRAMES;
   private sweptMs = 0;
+  /** End of what this turn has received, and messages of it that came in at ports of VTEPs. */
+  private receivedAt = 0;
+  private outerArrivals = 0;
 
   constructor(parts: DatapathParts) {
     this.slab = parts.slab;
@@ -137,9 +149,14 @@ export class Datapath {
     this.tap = parts.tap;
     this.nowMs = parts.nowMs;
     this.wallMs = parts.wallMs;
-    const { frames, slab, io, macs, punts, nat, seed } = parts;
-    this.router = new Router(new RouterState(frames, slab, io, macs, punts, nat, seed));
-    this.transmitter = new Transmitter(parts.frames, parts.queue, parts.slab, parts.io, parts.counters, parts.tap);
+    const { frames, slab, io, macs, remotes, punts, nat, seed } = parts;
+    this.tunnels = new Tunnels(remotes);
+    this.recorder = new ArrivalRecorder(frames, parts.tap);
+    const outer = new OuterRecorder(slab, parts.tap);
+    this.decapsulator = new Decapsulator(frames, slab, io, this.tunnels, parts.counters, outer);
+    this.router = new Router(new RouterState(frames, slab, io, macs, remotes, punts, nat, seed));
+    this.bindings = new Bindings(macs, this.router.state, this.tunnels, seed);
+    this.transmitter = new Transmitter(frames, parts.queue, slab, io, parts.counters, parts.tap, this.tunnels);
   }
 
   /** One turn. Sleeps up to `timeoutMicros` when nothing is ready. Returns the number of frames that came in or were made. */
@@ -156,13 +173,16 @@ export class Datapath {
     const startMs = this.nowMs();
     const now = startMs | 0;
     this.meter.begin(startMs, maySleep, this.readyCount);
-    this.receive();
+    const isCapturing = program.captureSnaplen > 0;
+    this.receive(now);
     frames.routing = 0;
     if (frames.count > 0) {
+      if (this.outerArrivals > 0) this.observer?.after('decapsulate');
       parse(frames, slab.view, program);
       this.observer?.after('parse');
       applyIngress(frames, slab.view, program);
       this.observer?.after('ingress');
+      if (frames.oversized > 0) this.router.tellOversized(program, now);
       switchFrames(frames, program, this.macs, this.storms, now);
       this.observer?.after('switch');
     }
@@ -170,15 +190,18 @@ export class Datapath {
     const rows = frames.count + frames.originated;
     if (rows > 0) {
       this.transmitter.settleFloods(program);
-      const isCapturing = program.captureSnaplen > 0;
-      if (isCapturing) this.captureArrivals();
+      if (isCapturing) {
+        this.recorder.stamp(this.wallMs());
+        this.recorder.record(program);
+      }
       this.adaptBurst(this.transmitter.transmit(program));
-      if (isCapturing) this.tap.commit();
     }
+    if (isCapturing && (rows > 0 || this.outerArrivals > 0)) this.tap.commit();
     this.punts.commit();
     this.account(now);
-    if (rows > 0) this.meter.end(this.nowMs(), rows);
-    return rows;
+    const taken = rows + this.outerArrivals;
+    if (taken > 0) this.meter.end(this.nowMs(), taken);
+    return taken;
   }
 
   /** Whether the next turn has something to do whatever its ports have. */
@@ -199,14 +222,22 @@ export class Datapath {
       this.storms.resetPort(port);
       this.punts.resetPort(port);
     }
-    if (before.staticMacs.length > 0) this.macs.removeStatic();
+    forgetMovedTunnels(before, next, this.macs);
+    if (before.staticMacs.length > 0) this.macs.removeStatic(MAX_PORTS);
     const now = this.nowMs() | 0;
     const rows = next.staticMacs;
     for (let at = 0; at < rows.length; at += STATIC_MAC_INTS) {
       this.macs.insertStatic(rows[at]!, rows[at + 1]!, rows[at + 2]!, rows[at + 3]!, rows[at + 4]!, now);
     }
+    this.tunnels.adopt(next, now);
     this.router.adopt(next, now);
+    this.bindings.adopt(before, next, now);
     this.program = next;
+  }
+
+  /** Takes over what the control plane says of stations behind other VTEPs: rows of BINDING_INTS. @coldPath */
+  applyBindings(rows: Int32Array): void {
+    this.bindings.apply(rows, this.program, this.nowMs() | 0);
   }
 
   /**
@@ -218,14 +249,15 @@ export class Datapath {
   }
 
   /** Fills the burst with injected frames and from the ports that are ready, each with its part. */
-  private receive(): void {
-    const { io, frames } = this;
+  private receive(now: number): void {
+    const { io, frames, program } = this;
     let rows = this.takeReturned(this.takeInjected());
-    let at = rows === 0 ? 0 : frames.start[rows - 1]! + frames.length[rows - 1]!;
+    this.receivedAt = rows === 0 ? 0 : frames.start[rows - 1]! + frames.length[rows - 1]!;
+    this.outerArrivals = 0;
     const waiting = Math.max(1, this.readyCount - this.readyCursor);
     const quotaFrames = Math.max(MIN_QUOTA_FRAMES, (this.burstFrames / waiting) | 0);
     const quotaBytes = Math.max(MIN_QUOTA_BYTES, (BURST_BYTES / waiting) | 0);
-    while (this.readyCursor < this.readyCount && rows < this.burstFrames && at < BURST_BYTES) {
+    while (this.readyCursor < this.readyCount && rows < this.burstFrames && this.receivedAt < BURST_BYTES) {
       const entry = io.ready[this.readyCursor++]!;
       if (entry === READY_WAKE) {
         this.isWoken = true;
@@ -233,12 +265,18 @@ export class Datapath {
       }
       const port = entry & ~READY_ERROR;
       const frameLimit = Math.min(quotaFrames, this.burstFrames - rows);
-      const byteLimit = Math.min(quotaBytes, BURST_BYTES - at);
-      const got = io.receiveBurst(port, rows, frameLimit, at, at + byteLimit + READ_ROOM_BYTES);
-      if (got > 0) {
+      const at = this.receivedAt;
+      const endAt = at + Math.min(quotaBytes, BURST_BYTES - at) + READ_ROOM_BYTES;
+      const isTunnelled = port < program.portCount && program.portVtep[port]! >= 0;
+      const got = isTunnelled
+        ? this.receiveTunnelled(port, rows, frameLimit, endAt, now)
+        : io.receiveBurst(port, rows, frameLimit, at, endAt);
+      if (isTunnelled && got > 0) {
+        rows = this.decapsulator.row;
+      } else if (got > 0) {
         this.countArrivals(port, rows, got);
         rows += got;
-        at = frames.start[rows - 1]! + frames.length[rows - 1]!;
+        this.receivedAt = frames.start[rows - 1]! + frames.length[rows - 1]!;
       } else if (got < 0) {
         this.reportFault(port, -got);
       } else if ((entry & READY_ERROR) !== 0) {
@@ -249,6 +287,16 @@ export class Datapath {
     frames.originated = 0;
     const { portCount, portSerial, portNetwork } = this.program;
     this.outlet.take(portCount, portSerial, portNetwork);
+  }
+
+  /** Reads from a port of a VTEP; `decapsulator` knows the rows that came of it. Returns messages, or -errno. */
+  private receiveTunnelled(port: number, firstRow: number, messages: number, endAt: number, now: number): number {
+    const { decapsulator, program } = this;
+    if (program.captureSnaplen > 0) this.recorder.stamp(this.wallMs());
+    const got = decapsulator.receive(program, port, firstRow, messages, this.receivedAt, endAt, now);
+    if (got > 0) this.outerArrivals += got;
+    this.receivedAt = decapsulator.receivedAt;
+    return got;
   }
 
   /** Frames from inside weft count as arrivals of the port that they name. A worker without a program leaves them waiting. */
@@ -263,6 +311,7 @@ export class Datapath {
     const { values } = this.counters;
     for (let row = 0; row < rows; row++) {
       const port = frames.ingressPort[row]!;
+      frames.ingressRemote[row] = NO_REMOTE;
       values[portAt(port, PORT.rxFrames)]!++;
       values[portAt(port, PORT.rxBytes)]! += frames.length[row]!;
     }
@@ -300,11 +349,12 @@ export class Datapath {
   }
 
   private countArrivals(port: number, first: number, count: number): void {
-    const { ingressPort, length } = this.frames;
+    const { ingressPort, ingressRemote, length } = this.frames;
     const { values } = this.counters;
     let bytes = 0;
     for (let row = first; row < first + count; row++) {
       ingressPort[row] = port;
+      ingressRemote[row] = NO_REMOTE;
       bytes += length[row]!;
     }
     values[portAt(port, PORT.rxFrames)]! += count;
@@ -342,7 +392,7 @@ export class Datapath {
     values[totalAt(TOTAL.forwarded)]! += forwarded;
     values[totalAt(TOTAL.consumed)]! += consumed;
     values[totalAt(TOTAL.dropped)]! += rows - forwarded - consumed;
-    if (rows === 0) values[totalAt(TOTAL.idleTurns)]!++;
+    if (rows === 0 && this.outerArrivals === 0) values[totalAt(TOTAL.idleTurns)]!++;
     this.sweep(now);
     this.nat.sweep(now, FLOWS_ENDED_PER_TURN);
     this.countFlows();
@@ -368,52 +418,6 @@ export class Datapath {
     this.sweptMs = now;
     const steps = elapsedMs < 0 ? MAX_SWEEP_STEPS : Math.min(MAX_SWEEP_STEPS, elapsedMs * SWEEP_STEPS_PER_MS);
     this.macs.sweep(steps, now, this.program.networkAgeingMs);
-  }
-
-  private stampTap(): void {
-    const wallMs = this.wallMs();
-    const seconds = Math.floor(wallMs / 1000);
-    this.tap.setTime(seconds, ((wallMs - seconds * 1000) * 1e6) | 0);
-  }
-
-  /** Shows the arrivals of this turn, whose fate is known now, to the tap: before what became of them leaves. */
-  private captureArrivals(): void {
-    const { frames } = this;
-    this.stampTap();
-    const { count, verdict, ingressPort, start, length, checksumStart, checksumOffset } = frames;
-    const { portCapture, portCount, captureSnaplen } = this.program;
-    for (let i = 0; i < count; i++) {
-      const port = ingressPort[i]!;
-      const reason = verdict[i] === DROPPED ? frames.reason[i]! : NOT_DROPPED;
-      // What was held was shown when it arrived; if it is dropped now, that is shown too.
-      const arrivals = isReturned(frames, i) ? 0 : CAPTURE_ARRIVALS;
-      const wanted = reason === NOT_DROPPED ? arrivals : CAPTURE_ARRIVALS | CAPTURE_DROPS;
-      if (port >= portCount || (portCapture[port]! & wanted) === 0) continue;
-      const originalAt = frames.originalAt[i]!;
-      if (originalAt === 0) {
-        const partial = checksumStart[i]!;
-        this.tap.record(start[i]!, length[i]!, port, ARRIVAL, reason, partial, checksumOffset[i]!, captureSnaplen);
-      } else {
-        this.captureOriginal(i, port, reason);
-      }
-    }
-  }
-
-  /** An arrival that was rewritten: its head as it came, the rest from the frame. */
-  private captureOriginal(i: number, port: number, reason: number): void {
-    const { frames, program } = this;
-    const headBytes = Math.min(ORIGINAL_BYTES, frames.length[i]!);
-    this.tap.recordSplit(
-      frames.originalAt[i]!,
-      headBytes,
-      frames.start[i]! + headBytes,
-      frames.length[i]! - headBytes,
-      port,
-      ARRIVAL,
-      reason,
-      frames.originalChecksumStart[i]!,
-      frames.checksumOffset[i]!,
-      program.captureSnaplen,
-    );
+    this.tunnels.remotes.sweep(Math.min(steps, MAX_REMOTE_STEPS), now, this.macs.portEntries, MAX_PORTS);
   }
 }

@@ -6,12 +6,13 @@
  * station; and there are no more than tables/rate-limiter.ts lets through.
  */
 import { isIcmpError } from '../frames/embedded-packet.js';
-import { type FrameVector, forward, LATER_FRAGMENT } from '../frames/frame-vector.js';
+import { answer, type FrameVector, LATER_FRAGMENT } from '../frames/frame-vector.js';
 import { originate } from '../frames/originate.js';
 import * as words from '../wire/address-words.js';
 import * as checksum from '../wire/checksum.js';
 import * as ethernet from '../wire/ethernet.js';
 import * as icmp from '../wire/icmp.js';
+import * as icmpv6 from '../wire/icmpv6.js';
 import * as ipv4 from '../wire/ipv4.js';
 import * as ipv6 from '../wire/ipv6.js';
 import { ORIGIN_TTL } from './local-delivery.js';
@@ -48,17 +49,63 @@ export function tellSender(
   if (!mayBeTold(state, i)) return;
   const network = frames.network[i]!;
   const speaker = state.own.speaker(network, family, scratch, SOURCE);
-  if (speaker < 0 || !state.errors.take(network, now)) return;
-  const row =
-    family === 4 ? writeV4(state, i, speaker, type, code, rest) : writeV6(state, i, speaker, type, code, rest);
-  if (row < 0) return;
+  if (speaker < 0) return;
   const high = program.gatewayMacHigh[network]!;
   const low = program.gatewayMacLow[network]!;
+  send(state, i, state.own.rows, state.own.addressAt(speaker), high, low, type, code, rest, now);
+}
+
+/**
+ * Tells the sender of row `i`, whose bytes are as they came, that its packet is larger than `mtu` (RFC 1191 section 4, RFC 4443
+ * section 3.2). Where weft has no address of its own it speaks for the destination, which is the only one that the sender
+ * certainly believes in: as Linux does for its tunnels (iptunnel_pmtud_build_icmp in net/ipv4/ip_tunnel_core.c).
+ */
+export function tellMtu(state: RouterState, program: Program, i: number, mtu: number, now: number): void {
+  const { frames, scratch } = state;
+  const family = frames.family[i]!;
+  const type = family === 4 ? icmp.UNREACHABLE : icmpv6.PACKET_TOO_BIG;
+  const code = family === 4 ? icmp.CODE_FRAGMENTATION_NEEDED : 0;
+  if (family === 0 || ethernet.isGroup(frames.destinationHigh[i]!)) return;
+  words.copy(frames.source, words.wordsAt(i), scratch, SOURCE);
+  words.copy(frames.destination, words.wordsAt(i), scratch, DESTINATION);
+  const network = frames.network[i]!;
+  if (state.own.speaker(network, family, scratch, SOURCE) >= 0) {
+    tellSender(state, program, i, type, code, mtu, now);
+    return;
+  }
+  if (!mayBeTold(state, i)) return;
+  const high = frames.destinationHigh[i]!;
+  send(state, i, scratch, DESTINATION, high, frames.destinationLow[i]!, type, code, mtu, now);
+}
+
+/** Makes the message about row `i`, from that address and MAC to the sender in `scratch`, and sends it. */
+function send(
+  state: RouterState,
+  i: number,
+  from: Int32Array,
+  fromAt: number,
+  high: number,
+  low: number,
+  type: number,
+  code: number,
+  rest: number,
+  now: number,
+): void {
+  const { frames } = state;
+  const network = frames.network[i]!;
+  const family = frames.family[i]!;
+  if (!state.errors.take(network, now)) return;
+  const row =
+    family === 4
+      ? writeV4(state, i, from, fromAt, type, code, rest)
+      : writeV6(state, i, from, fromAt, type, code, rest);
+  if (row < 0) return;
   const etherType = family === 4 ? ethernet.TYPE_IPV4 : ethernet.TYPE_IPV6;
   const start = frames.start[row]!;
   ethernet.write(state.slab.view, start, frames.sourceHigh[i]!, frames.sourceLow[i]!, high, low, etherType);
   frames.network[row] = network;
-  forward(frames, row, frames.ingressPort[i]!);
+  frames.vlan[row] = frames.vlan[i]!;
+  answer(frames, row, i);
 }
 
 /** Looks at the addresses in `scratch`. */
@@ -82,8 +129,16 @@ function packetBytes(frames: FrameVector, i: number, view: DataView): number {
   return ipv6.HEADER_BYTES + ipv6.payloadLength(view, at);
 }
 
-function writeV4(state: RouterState, i: number, speaker: number, type: number, code: number, rest: number): number {
-  const { frames, own, scratch, slab } = state;
+function writeV4(
+  state: RouterState,
+  i: number,
+  speaker: Int32Array,
+  speakerAt: number,
+  type: number,
+  code: number,
+  rest: number,
+): number {
+  const { frames, scratch, slab } = state;
   const { view } = slab;
   const headers = ipv4.HEADER_BYTES + icmp.HEADER_BYTES;
   const quoted = Math.min(packetBytes(frames, i, view), MAX_BYTES_V4 - headers);
@@ -91,7 +146,7 @@ function writeV4(state: RouterState, i: number, speaker: number, type: number, c
   if (row < 0) return -1;
   const at = frames.l3At[row]!;
   const from = frames.l3At[i]!;
-  const source = own.rows[own.addressAt(speaker)]!;
+  const source = speaker[speakerAt]!;
   const to = scratch[SOURCE]!;
   ipv4.write(view, at, headers + quoted, 0, ORIGIN_TTL, ipv4.PROTOCOL_ICMP, source, to);
   const messageAt = at + ipv4.HEADER_BYTES;
@@ -102,8 +157,16 @@ function writeV4(state: RouterState, i: number, speaker: number, type: number, c
   return row;
 }
 
-function writeV6(state: RouterState, i: number, speaker: number, type: number, code: number, rest: number): number {
-  const { frames, own, scratch, slab } = state;
+function writeV6(
+  state: RouterState,
+  i: number,
+  speaker: Int32Array,
+  speakerAt: number,
+  type: number,
+  code: number,
+  rest: number,
+): number {
+  const { frames, scratch, slab } = state;
   const { view } = slab;
   const headers = ipv6.HEADER_BYTES + icmp.HEADER_BYTES;
   const quoted = Math.min(packetBytes(frames, i, view), MAX_BYTES_V6 - headers);
@@ -112,8 +175,7 @@ function writeV6(state: RouterState, i: number, speaker: number, type: number, c
   const at = frames.l3At[row]!;
   const from = frames.l3At[i]!;
   const bytes = icmp.HEADER_BYTES + quoted;
-  const sourceAt = own.addressAt(speaker);
-  ipv6.write(view, at, bytes, ipv6.PROTOCOL_ICMPV6, ORIGIN_TTL, own.rows, sourceAt, scratch, SOURCE);
+  ipv6.write(view, at, bytes, ipv6.PROTOCOL_ICMPV6, ORIGIN_TTL, speaker, speakerAt, scratch, SOURCE);
   const messageAt = at + ipv6.HEADER_BYTES;
   icmp.writeHeader(view, messageAt, type, code, rest);
   slab.bytes.copyWithin(messageAt + icmp.HEADER_BYTES, from, from + quoted);

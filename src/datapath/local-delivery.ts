@@ -2,7 +2,7 @@
  * Packets for an address of weft itself: the gateway answers pings and serves nothing else here. Both the gateway stage and the
  * routing stage (for addresses of other networks, and external ones that the NAT leaves alone) end such packets with this.
  */
-import { drop, type FrameVector, forward, LATER_FRAGMENT } from '../frames/frame-vector.js';
+import { answer, drop, type FrameVector, LATER_FRAGMENT } from '../frames/frame-vector.js';
 import { keepOriginal } from '../frames/originals.js';
 import * as words from '../wire/address-words.js';
 import * as checksum from '../wire/checksum.js';
@@ -43,11 +43,10 @@ function answerEcho(state: RouterState, i: number, program: Program): void {
   const { view } = slab;
   const port = frames.ingressPort[i]!;
   if ((program.portCapture[port]! & (CAPTURE_ARRIVALS | CAPTURE_DROPS)) !== 0) keepOriginal(frames, slab, i);
-  const network = frames.network[i]!;
   const start = frames.start[i]!;
-  const high = program.gatewayMacHigh[network]!;
-  const low = program.gatewayMacLow[network]!;
-  ethernet.writeAddresses(view, start, frames.sourceHigh[i]!, frames.sourceLow[i]!, high, low);
+  // It came to a MAC of the router.
+  const { sourceHigh, sourceLow, destinationHigh, destinationLow } = frames;
+  ethernet.writeAddresses(view, start, sourceHigh[i]!, sourceLow[i]!, destinationHigh[i]!, destinationLow[i]!);
   const l3At = frames.l3At[i]!;
   const l4At = frames.l4At[i]!;
   const row = words.wordsAt(i);
@@ -63,7 +62,7 @@ function answerEcho(state: RouterState, i: number, program: Program): void {
     ipv6.setHopLimit(view, l3At, ORIGIN_TTL);
   }
   frames.vlan[i] = 0;
-  forward(frames, i, port);
+  answer(frames, i, i);
   if (frames.fragment[i] === LATER_FRAGMENT) return;
   const before = view.getUint16(l4At);
   icmp.setType(view, l4At, frames.family[i] === 4 ? icmp.ECHO_REPLY : icmpv6.ECHO_REPLY);

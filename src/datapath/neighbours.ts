@@ -14,7 +14,8 @@ import { FAILED, FIXED, INCOMPLETE, PROBING, REACHABLE } from '../tables/neighbo
 import * as words from '../wire/address-words.js';
 import * as ethernet from '../wire/ethernet.js';
 import { askArp, askNeighbour } from './discovery.js';
-import { NEIGHBOUR_INTS, type Program, ROLE_SWITCH } from './program.js';
+import { MAX_PORTS, NEIGHBOUR_INTS, type Program, ROLE_SWITCH } from './program.js';
+import { isRouterMac } from './router-mac.js';
 import type { RouterState } from './router-state.js';
 
 /** In place of a row: the frame waits (and is consumed); there is no such neighbour; nothing more may wait. */
@@ -134,7 +135,7 @@ export function learnNeighbour(
 ): void {
   const { neighbours, own, program } = state;
   if (ethernet.isGroup(macHigh) || (macHigh | macLow) === 0 || words.isZero(from, at)) return;
-  if (macLow === program.gatewayMacLow[network] && macHigh === program.gatewayMacHigh[network]) return;
+  if (isRouterMac(program, network, macHigh, macLow)) return;
   let row = neighbours.find(network, family, from, at);
   if (row < 0) {
     if (!isAnswer || !isOnLink(state, network, family, from, at) || own.find(network, family, from, at) >= 0) return;
@@ -178,9 +179,10 @@ export function isOnLink(state: RouterState, network: number, family: number, fr
 export function adoptNeighbours(state: RouterState, next: Program): void {
   const { neighbours } = state;
   const before = state.program;
-  for (let row = 0; row < neighbours.state.length; row++) {
+  for (let row = 0; row < neighbours.end; row++) {
     const was = neighbours.state[row]!;
-    if (was === 0) continue;
+    // Stations behind other VTEPs are not of the program (bindings.ts).
+    if (was === 0 || (was === FIXED && neighbours.port[row]! >= MAX_PORTS)) continue;
     const network = neighbours.network[row]!;
     const isRouted = network < next.networkCount && next.networkRole[network] !== ROLE_SWITCH;
     const isSame = isRouted && next.networkKey[network] === before.networkKey[network];
@@ -193,7 +195,7 @@ export function adoptNeighbours(state: RouterState, next: Program): void {
   for (let at = 0; at < rows.length; at += NEIGHBOUR_INTS) {
     const known = neighbours.find(rows[at]!, rows[at + 1]!, rows, at + 2);
     if (known >= 0) {
-      if (neighbours.state[known] === FIXED) continue;
+      if (neighbours.state[known] === FIXED && neighbours.port[known]! < MAX_PORTS) continue;
       neighbours.remove(known);
       state.holds.release(known);
     }

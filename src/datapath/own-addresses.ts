@@ -1,14 +1,16 @@
 /**
  * The addresses that weft itself has, looked up by network: those of the program, and for each network where weft has an IPv6
- * address also the link-local one that belongs to its MAC there (RFC 4291 section 2.5.1 and appendix A). On a network whose
+ * address also the link-local ones that belong to its MACs there (RFC 4291 section 2.5.1 and appendix A). On a network whose
  * gateway addresses the host owns, nothing is weft's own but what it may send from.
  */
 import { AddressMap } from '../tables/address-map.js';
 import * as words from '../wire/address-words.js';
 import { NETWORK_SHARED_GATEWAY, OWN_ADDRESS_INTS, type Program, ROLE_SWITCH } from './program.js';
+import { isDistributed, ownHigh, ownLow } from './router-mac.js';
 
-/** Flag beside those of the program: a link-local address that follows from the MAC. */
+/** Flags beside those of the program: a link-local address that follows from the MAC of the gateway, or from the own one of its router. */
 export const OWN_LINK_LOCAL = 0x100;
+export const OWN_ROUTER_LINK_LOCAL = 0x200;
 
 const FAMILY_AT = 1;
 const ADDRESS_AT = 2;
@@ -35,7 +37,12 @@ export class OwnAddresses {
       list.push([...given.subarray(at, at + OWN_ADDRESS_INTS)]);
     }
     const withIpv6 = new Set(list.filter((row) => row[FAMILY_AT] === 6).map((row) => row[0]!));
-    for (const network of withIpv6) list.push(linkLocalRow(program, network));
+    for (const network of withIpv6) {
+      const { gatewayMacHigh: high, gatewayMacLow: low } = program;
+      list.push(linkLocalRow(network, high[network]!, low[network]!, OWN_LINK_LOCAL));
+      if (!isDistributed(program, network)) continue;
+      list.push(linkLocalRow(network, ownHigh(program, network), ownLow(program, network), OWN_ROUTER_LINK_LOCAL));
+    }
     list.sort((a, b) => a[0]! - b[0]!);
     this.rows = Int32Array.from(list.flat());
     this.isShared = Uint8Array.from(program.networkFlags, (flags) => (flags & NETWORK_SHARED_GATEWAY ? 1 : 0));
@@ -97,27 +104,34 @@ export class OwnAddresses {
     for (let row = this.first[network]!; row < end; row++) {
       if (this.family(row) !== family) continue;
       if (words.hasPrefix(this.rows, this.addressAt(row), to, toAt, this.prefixLength(row))) return row;
-      if (other < 0 && (this.flags(row) & OWN_LINK_LOCAL) === 0) other = row;
+      if (other < 0 && (this.flags(row) & (OWN_LINK_LOCAL | OWN_ROUTER_LINK_LOCAL)) === 0) other = row;
     }
     return other;
   }
 
-  /** The link-local address on the network, or -1. */
+  /** The gateway's link-local address on the network, or -1. */
   linkLocal(network: number): number {
+    return this.withFlag(network, OWN_LINK_LOCAL);
+  }
+
+  /** The link-local address of the router on this host, on a network of several hosts; else -1. */
+  routerLinkLocal(network: number): number {
+    return this.withFlag(network, OWN_ROUTER_LINK_LOCAL);
+  }
+
+  private withFlag(network: number, flag: number): number {
     const end = this.first[network]! + this.counts[network]!;
     for (let row = this.first[network]!; row < end; row++) {
-      if ((this.flags(row) & OWN_LINK_LOCAL) !== 0) return row;
+      if ((this.flags(row) & flag) !== 0) return row;
     }
     return -1;
   }
 }
 
-/** fe80:: with the interface identifier of the gateway's MAC. @coldPath once per network and program */
-function linkLocalRow(program: Program, network: number): number[] {
-  const high = program.gatewayMacHigh[network]!;
-  const low = program.gatewayMacLow[network]!;
+/** fe80:: with the interface identifier of a MAC. @coldPath once per network and program */
+function linkLocalRow(network: number, high: number, low: number, flag: number): number[] {
   // RFC 4291 appendix A: the bit that tells universal from local addresses is inverted, ff:fe goes in the middle.
   const third = ((high ^ 0x0200) << 16) | ((low >>> 24) << 8) | 0xff;
   const fourth = (0xfe << 24) | (low & 0xffffff);
-  return [network, 6, 0xfe800000 | 0, 0, third, fourth, 64, OWN_LINK_LOCAL];
+  return [network, 6, 0xfe800000 | 0, 0, third, fourth, 64, flag];
 }

@@ -10,6 +10,10 @@
 
 export const MAX_PORTS = 4096;
 export const MAX_NETWORKS = 1024;
+/** Other VTEPs that are known at once. A station behind remote r has the location MAX_PORTS + r in the MAC table. */
+export const MAX_REMOTES = 4096;
+/** What the MAC table may name as the place of a station. */
+export const MAX_LOCATIONS = MAX_PORTS + MAX_REMOTES;
 
 /** Port carries every VLAN (or those of its trunk set); untagged frames belong to `portVlan` (0 = untagged domain). */
 export const VLAN_TRUNK = 0;
@@ -25,6 +29,9 @@ export const ACCEPTS_TSO4 = 0x02;
 export const ACCEPTS_TSO6 = 0x04;
 export const ACCEPTS_TSO_ECN = 0x08;
 export const ACCEPTS_USO = 0x20;
+/** Super-frames inside of VXLAN go out whole, without and with an outer UDP checksum (Linux 6.17). */
+export const ACCEPTS_TUNNEL_GSO = 0x80;
+export const ACCEPTS_TUNNEL_CSUM = 0x100;
 
 /** Bits of `networkFlags`. */
 export const NETWORK_FILTER_CONTROL = 1;
@@ -34,6 +41,10 @@ export const NETWORK_SHARED_GATEWAY = 2;
 export const NETWORK_ADVERTISE = 4;
 /** weft answers DHCP there: such requests go to the control thread instead of the other stations. */
 export const NETWORK_DHCP = 8;
+/** weft answers ARP and neighbour solicitations for stations that it knows (`neighbours` and bindings), so that they do not flood. */
+export const NETWORK_SUPPRESS = 16;
+/** Too big a packet of a station is answered with ICMP (the tunnel cannot carry it), not only dropped. */
+export const NETWORK_TELLS_MTU = 32;
 
 /** Values of `networkRole`: an L2 segment that weft only switches. */
 export const ROLE_SWITCH = 0;
@@ -41,6 +52,8 @@ export const ROLE_SWITCH = 0;
 export const ROLE_INSIDE = 1;
 /** The segment towards the outside of one nat network; its addresses are the external ones. */
 export const ROLE_UPLINK = 2;
+/** The segment of one VTEP: where encapsulated frames leave and come in. Its own address is that of the VTEP. */
+export const ROLE_UNDERLAY = 3;
 
 /**
  * Ints of a row of `ownAddresses`, addresses that weft itself has: network, family (4 or 6), four words of the address (IPv4: the
@@ -56,12 +69,15 @@ export const OWN_STATIC = 4;
 
 /**
  * Ints of a row of `routes`: family, four words of the prefix, prefix length, target network, four words of the next hop (all zero:
- * the destination itself is on the segment), flags. Rows of network n are `routeFirst[n] .. + routeCount[n])`, the longest prefix first.
+ * the destination itself is on the segment), flags; then, only with ROUTE_REMOTE: four words of the address of the VTEP behind which
+ * the prefix is, its family, MAC high and low of the distributed router there, VNI. Rows of network n are `routeFirst[n] .. + routeCount[n])`, the longest prefix first.
  * They say where frames may go that enter the router from network n.
  */
-export const ROUTE_INTS = 12;
+export const ROUTE_INTS = 20;
 /** What takes this route to an uplink keeps its source address (exceptions of the NAT). */
 export const ROUTE_PLAIN = 1;
+/** Through the tunnel of the target network to the router of another host (HCN RemoteSubnetRoute); no neighbour is asked for. */
+export const ROUTE_REMOTE = 2;
 
 /** Ints of a row of `neighbours`, stations that need no ARP: network, family, four words of the address, MAC high, MAC low, port. */
 export const NEIGHBOUR_INTS = 9;
@@ -102,10 +118,8 @@ export const FILTERING_ADDRESS_AND_PORT_DEPENDENT = 2;
 export const TRANSLATE_NONE = 0;
 /** NAPT, stateful (RFC 3022; for IPv6: NAT66 with ports). */
 export const TRANSLATE_PORTS = 1;
-/** One external address per inside address (`natStatic`); who has none is dropped. */
-export const TRANSLATE_ADDRESSES = 2;
 /** NPTv6, stateless, IPv6 only (RFC 6296; `natPrefixes`). */
-export const TRANSLATE_PREFIX = 3;
+export const TRANSLATE_PREFIX = 2;
 
 /**
  * Ints of a row of `natPublished`: inside network, protocol (6, 17), family, four words of the external address (all zero: every
@@ -116,6 +130,82 @@ export const PUBLISHED_INTS = 14;
 export const STATIC_NAT_INTS = 10;
 /** Ints of a row of `natPrefixes` (NPTv6): inside network, prefix length, four words of the inside and four of the external prefix. */
 export const PREFIX_NAT_INTS = 10;
+
+/** Ints of a row of `vteps`, the ends of tunnels on this host. Many tunnels share one. */
+export const VTEP_INTS = 24;
+/** Columns of `vteps`. */
+export const VTEP = {
+  /** The same for a VTEP in every program, and not 0: what was learned of peers is known by it. */
+  key: 0,
+  /** VTEP_SOCKET or VTEP_TAP. */
+  kind: 1,
+  /** Row of the network columns (ROLE_UNDERLAY). */
+  network: 2,
+  /** Port that encapsulated frames come in by; of a TAP they also leave there. */
+  port: 3,
+  /** Of its address: 4 or 6, and four words (IPv4: the first). All words zero: a socket bound to every address. */
+  family: 4,
+  address: 5,
+  /** UDP port, here and at the peers. */
+  udpPort: 9,
+  /** VTEP_SOCKET: rows `vtepSenders[senderFirst .. + senderCount)` are ports that send, each with a source port of its own. */
+  senderFirst: 10,
+  senderCount: 11,
+  /** VTEP_TAP: MAC of the host's side, which everything goes to, and weft's own. */
+  hostMacHigh: 12,
+  hostMacLow: 13,
+  ownMacHigh: 14,
+  ownMacLow: 15,
+  /** VTEP_* bits. */
+  flags: 16,
+  /** Largest outer packet, L3 bytes. */
+  mtu: 17,
+} as const;
+/** Values of `VTEP.kind`: UDP sockets of the host; a TAP on whose segment the VTEP has an address. */
+export const VTEP_SOCKET = 0;
+export const VTEP_TAP = 1;
+/** Bits of `VTEP.flags`: outer UDP checksums are computed (always so over a socket, and over IPv6 unless switched off). */
+export const VTEP_CHECKSUM = 1;
+/** Datagrams of one size to one peer leave joined (UDP_SEGMENT works there). */
+export const VTEP_JOINS = 2;
+
+/** Ints of a row of `tunnels`: an overlay network's share of a VTEP. */
+export const TUNNEL_INTS = 8;
+/** Columns of `tunnels`. */
+export const TUNNEL = {
+  /** Row of the overlay network. */
+  network: 0,
+  /** 0 .. 2^24 - 1. */
+  vni: 1,
+  /** Row of `vteps`. */
+  vtep: 2,
+  /** Port that stands for the tunnel on the overlay network; it has no descriptor. */
+  port: 3,
+  /** TUNNEL_* bits. */
+  flags: 4,
+  /** DSCP of outer headers (0..63), -1 = that of the inner packet (RFC 2983, uniform model). */
+  dscp: 5,
+  /** Rows of `floods`: the peers that get a copy of what floods. */
+  floodFirst: 6,
+  floodCount: 7,
+} as const;
+/** Bits of `TUNNEL.flags`: only peers that are listed, or that bindings name, may send. */
+export const TUNNEL_CLOSED = 1;
+/** Inner source MACs are learned (RFC 7348 section 4.1). */
+export const TUNNEL_LEARNS = 2;
+
+/** Ints of a row of `floods`: family and four words of the address of a VTEP, or of a multicast group. */
+export const FLOOD_INTS = 5;
+
+/**
+ * Ints of a row of a `bindings` message, stations behind other VTEPs: operation (1 = add or replace, 0 = remove), row of the overlay
+ * network, VLAN, MAC high, MAC low, family and four words of the VTEP, origin (BINDING_*), family (0 = only the MAC is known) and four
+ * words of an address of the station. One row per address; a removal of a row with family 0 removes all of the MAC.
+ */
+export const BINDING_INTS = 16;
+/** Origins of bindings: the state file, the control plane. A binding of the first kind wins. */
+export const BINDING_STATIC = 1;
+export const BINDING_CLUSTER = 2;
 
 /** Bits of `portCapture`: copy frames that arrive from / depart to / are dropped at this port into the capture ring. */
 export const CAPTURE_ARRIVALS = 1;
@@ -137,7 +227,7 @@ export interface Program {
   portSerial: Int32Array;
   /** Bytes of vnet header in front of each frame of this port: 0 or 12. */
   portHeaderBytes: Uint8Array;
-  portAccepts: Uint8Array;
+  portAccepts: Uint16Array;
   portFlags: Uint8Array;
   portVlanMode: Uint8Array;
   portVlan: Int32Array;
@@ -179,6 +269,21 @@ export interface Program {
   natPublished: Int32Array;
   natStatic: Int32Array;
   natPrefixes: Int32Array;
+  /** Of a port that encapsulated frames come in or leave by: row of `vteps`; else -1. */
+  portVtep: Int32Array;
+  /** Of a port that stands for a tunnel: row of `tunnels`; else -1. */
+  portTunnel: Int32Array;
+  /** Of a UDP socket its own port, which captures show; else 0. */
+  portUdp: Int32Array;
+  /** Of an overlay network: row of `tunnels`; else -1. */
+  networkTunnel: Int32Array;
+  /** Second MAC of the router on an overlay network, which no other host has (HCN DrMacAddress); 0 = none. */
+  ownRouterMacHigh: Int32Array;
+  ownRouterMacLow: Int32Array;
+  vteps: Int32Array;
+  vtepSenders: Int32Array;
+  tunnels: Int32Array;
+  floods: Int32Array;
   /** Bytes copied of each captured frame; 0 = no capture is running. */
   captureSnaplen: number;
 }
@@ -191,7 +296,7 @@ export function emptyProgram(): Program {
     portNetwork: new Int32Array(0),
     portSerial: new Int32Array(0),
     portHeaderBytes: new Uint8Array(0),
-    portAccepts: new Uint8Array(0),
+    portAccepts: new Uint16Array(0),
     portFlags: new Uint8Array(0),
     portVlanMode: new Uint8Array(0),
     portVlan: new Int32Array(0),
@@ -225,6 +330,16 @@ export function emptyProgram(): Program {
     natPublished: new Int32Array(0),
     natStatic: new Int32Array(0),
     natPrefixes: new Int32Array(0),
+    portVtep: new Int32Array(0),
+    portTunnel: new Int32Array(0),
+    portUdp: new Int32Array(0),
+    networkTunnel: new Int32Array(0),
+    ownRouterMacHigh: new Int32Array(0),
+    ownRouterMacLow: new Int32Array(0),
+    vteps: new Int32Array(0),
+    vtepSenders: new Int32Array(0),
+    tunnels: new Int32Array(0),
+    floods: new Int32Array(0),
     captureSnaplen: 0,
   };
 }
@@ -246,6 +361,8 @@ export type ToWorker =
   | { kind: 'flush-macs'; sequence: number; network: number }
   /** Pairs of row and generation (nat.ts): flows to end, unless the row belongs to another by now. */
   | { kind: 'delete-flows'; sequence: number; flows: Int32Array }
+  /** Rows of BINDING_INTS. What a network knew is forgotten when its row gets another `networkKey`. */
+  | { kind: 'bindings'; sequence: number; bindings: Int32Array }
   | { kind: 'stop'; sequence: number }
   | { kind: 'fail'; sequence: number; how: WorkerFault };
 
@@ -259,6 +376,8 @@ export type FromWorker =
 export interface SharedTables {
   counters: SharedArrayBuffer;
   macs: SharedArrayBuffer;
+  /** Other VTEPs (tables/remote-table.ts). */
+  remotes: SharedArrayBuffer;
   capture: SharedArrayBuffer;
   /** Frames from the control thread to the worker (ports/inject-ring.ts). */
   inject: SharedArrayBuffer;

@@ -4,7 +4,7 @@
  *
  * A station makes an address of its own (RFC 4862) of a prefix of 64 bits; longer and shorter ones are only on the link.
  */
-import { FLOOD, forward } from '../frames/frame-vector.js';
+import { answer, FLOOD, forward } from '../frames/frame-vector.js';
 import { mix3 } from '../lib/hash32.js';
 import * as words from '../wire/address-words.js';
 import * as icmp from '../wire/icmp.js';
@@ -67,7 +67,7 @@ export function advertise(state: RouterState, program: Program, i: number, now: 
   const made = write(state, program, network, high, low, to, isAnonymous ? 0 : row, ROUTER_LIFETIME_S);
   if (made < 0) return;
   frames.network[made] = network;
-  forward(frames, made, frames.ingressPort[i]!);
+  answer(frames, made, i);
 }
 
 /** Advertises to all where it is time to. */
@@ -128,7 +128,9 @@ function write(
   prefixes = Math.min(prefixes, MAX_PREFIXES);
   const hasDns = program.networkServicePort[network]! >= 0 && prefixes > 0;
   const bytes = HEADER_BYTES + LINK_BYTES + MTU_BYTES + prefixes * PREFIX_BYTES + (hasDns ? DNS_BYTES : 0);
-  const row = originateIpv6(state, program, network, toHigh, toLow, own.rows, own.addressAt(source), to, toAt, bytes);
+  const high = program.gatewayMacHigh[network]!;
+  const low = program.gatewayMacLow[network]!;
+  const row = originateIpv6(state, high, low, toHigh, toLow, own.rows, own.addressAt(source), to, toAt, bytes);
   if (row < 0) return -1;
   const { view } = slab;
   const messageAt = frames.l3At[row]! + ipv6.HEADER_BYTES;
@@ -138,8 +140,7 @@ function write(
   view.setInt32(messageAt + 8, 0);
   view.setInt32(messageAt + 12, 0);
   let at = messageAt + HEADER_BYTES;
-  const high = program.gatewayMacHigh[network]!;
-  icmpv6.writeLinkOption(view, at, icmpv6.OPTION_SOURCE_LINK, high, program.gatewayMacLow[network]!);
+  icmpv6.writeLinkOption(view, at, icmpv6.OPTION_SOURCE_LINK, high, low);
   at += LINK_BYTES;
   view.setInt32(at, (icmpv6.OPTION_MTU << 24) | (1 << 16));
   view.setInt32(at + 4, program.networkMtu[network]!);

@@ -9,11 +9,13 @@ import type { PortIo } from '../ports/port.js';
 import type { MacTable } from '../tables/mac-table.js';
 import { NeighbourTable } from '../tables/neighbour-table.js';
 import { RateLimiter } from '../tables/rate-limiter.js';
+import type { RemoteTable } from '../tables/remote-table.js';
 import type { Nat } from './nat.js';
 import { NatState } from './nat-state.js';
 import { OwnAddresses } from './own-addresses.js';
 import { emptyProgram, MAX_NETWORKS, MAX_PORTS, type Program } from './program.js';
 import type { Punts } from './punts.js';
+import { RemoteRoutes } from './remote-routes.js';
 
 export class RouterState {
   program: Program = emptyProgram();
@@ -25,6 +27,7 @@ export class RouterState {
   readonly nat: NatState;
   readonly own: OwnAddresses;
   readonly neighbours: NeighbourTable;
+  readonly remoteRoutes: RemoteRoutes;
   readonly holds = new HoldPool(MAX_PORTS);
   readonly errors = new RateLimiter(MAX_NETWORKS);
   /** By network: router advertisements sent since it advertises, and when the next one is due. */
@@ -34,7 +37,16 @@ export class RouterState {
   readonly scratch = new Int32Array(8);
 
   /** `seed`: any integer, not known to senders. */
-  constructor(frames: FrameVector, slab: Slab, io: PortIo, macs: MacTable, punts: Punts, flows: Nat, seed: number) {
+  constructor(
+    frames: FrameVector,
+    slab: Slab,
+    io: PortIo,
+    macs: MacTable,
+    remotes: RemoteTable,
+    punts: Punts,
+    flows: Nat,
+    seed: number,
+  ) {
     this.frames = frames;
     this.slab = slab;
     this.io = io;
@@ -43,5 +55,6 @@ export class RouterState {
     this.nat = new NatState(flows, seed);
     this.own = new OwnAddresses(seed);
     this.neighbours = new NeighbourTable(MAX_NETWORKS, seed);
+    this.remoteRoutes = new RemoteRoutes(remotes);
   }
 }

@@ -3,6 +3,7 @@
  *
  *   network-layer   IP and transport headers -> columns              stages/network-layer.ts
  *   gateway         ARP, neighbour discovery, ping, services         stages/gateway.ts
+ *   suppress        questions for stations that are known            stages/suppress.ts
  *   host            what a gateway of the host is spared             stages/route.ts
  *   nat-inbound     external destinations -> inside ones             stages/nat-inbound.ts
  *   route           next hop, TTL, MTU, its MAC                      stages/route.ts
@@ -21,13 +22,14 @@ import { type Program, ROLE_SWITCH } from './program.js';
 import { adoptAdvertisements, tickAdvertisements } from './router-advertisement.js';
 import type { RouterState } from './router-state.js';
 import type { StageObserver } from './stage-observer.js';
-import { answerErrors } from './stages/answer-errors.js';
+import { answerErrors, answerOversized } from './stages/answer-errors.js';
 import { answerAsGateway } from './stages/gateway.js';
 import { translateInbound } from './stages/nat-inbound.js';
 import { translateOutbound } from './stages/nat-outbound.js';
 import { parseNetworkLayer } from './stages/network-layer.js';
 import { rewrite } from './stages/rewrite.js';
 import { route, takeFromHost } from './stages/route.js';
+import { suppressQuestions } from './stages/suppress.js';
 
 /** Timers are looked at this often; all of them are about seconds. */
 const TICK_MS = 50;
@@ -53,6 +55,8 @@ export class Router {
       observer?.after('network-layer');
       answerAsGateway(state, program, now);
       observer?.after('gateway');
+      suppressQuestions(state, program);
+      observer?.after('suppress');
       takeFromHost(frames, program);
       translateInbound(state, program, now);
       observer?.after('nat-inbound');
@@ -66,6 +70,12 @@ export class Router {
       observer?.after('answer-errors');
     }
     this.tick(program, now);
+  }
+
+  /** Answers what the ingress stage found too large, before the switch. */
+  tellOversized(program: Program, now: number): void {
+    parseNetworkLayer(this.frames, this.state.slab.view);
+    answerOversized(this.state, program, now);
   }
 
   /** Whether frames wait that the next turn is to take up at once. */
@@ -100,6 +110,7 @@ export class Router {
     this.isNeeded = next.networkRole.some((role) => role !== ROLE_SWITCH);
     state.own.adopt(next);
     adoptNeighbours(state, next);
+    state.remoteRoutes.adopt(next, now);
     adoptAdvertisements(state, next, now);
     state.nat.adopt(next, now);
     state.program = next;

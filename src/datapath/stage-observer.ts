@@ -5,11 +5,13 @@
 
 /** In the order of a turn. */
 export type StageName =
+  | 'decapsulate'
   | 'parse'
   | 'ingress'
   | 'switch'
   | 'network-layer'
   | 'gateway'
+  | 'suppress'
   | 'nat-inbound'
   | 'route'
   | 'nat-outbound'

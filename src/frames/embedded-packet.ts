@@ -18,24 +18,24 @@ import * as ipv6 from '../wire/ipv6.js';
 import * as tcp from '../wire/tcp.js';
 import * as udp from '../wire/udp.js';
 import { COMPLETE, type FrameVector } from './frame-vector.js';
-import { BURST_FRAMES } from './slab.js';
+import { ARRIVAL_ROWS } from './slab.js';
 
 /** Bytes of a transport header that a NAT needs: ports, or type and identifier. */
 const NEEDED_BYTES = 8;
 
 export class EmbeddedColumns {
   /** 1: the embedded packet is to be written. */
-  readonly isChanged = new Uint8Array(BURST_FRAMES);
-  readonly protocol = new Uint8Array(BURST_FRAMES);
+  readonly isChanged = new Uint8Array(ARRIVAL_ROWS);
+  readonly protocol = new Uint8Array(ARRIVAL_ROWS);
   /** Offsets in the slab of the embedded IP header and of its transport header, and of the end of the frame's data. */
-  readonly l3At = new Int32Array(BURST_FRAMES);
-  readonly l4At = new Int32Array(BURST_FRAMES);
-  readonly end = new Int32Array(BURST_FRAMES);
+  readonly l3At = new Int32Array(ARRIVAL_ROWS);
+  readonly l4At = new Int32Array(ARRIVAL_ROWS);
+  readonly end = new Int32Array(ARRIVAL_ROWS);
   /** Four words per row, as in the frame vector. */
-  readonly source = new Int32Array(BURST_FRAMES * 4);
-  readonly destination = new Int32Array(BURST_FRAMES * 4);
-  readonly sourcePort = new Int32Array(BURST_FRAMES);
-  readonly destinationPort = new Int32Array(BURST_FRAMES);
+  readonly source = new Int32Array(ARRIVAL_ROWS * 4);
+  readonly destination = new Int32Array(ARRIVAL_ROWS * 4);
+  readonly sourcePort = new Int32Array(ARRIVAL_ROWS);
+  readonly destinationPort = new Int32Array(ARRIVAL_ROWS);
 }
 
 /** Whether the row is an ICMP error about another packet. Reads the columns of the network layer. */

@@ -2,6 +2,8 @@
  * The frames of one turn: a struct of arrays, one row per frame, one column per fact, one writer stage per column.
  *
  *   column                                    writer
+ *   ingressRemote                             decapsulation (-1: not out of a tunnel)
+ *   egressRemote egressVni                    switch, route: which way a frame takes that leaves by a tunnel
  *   start length ingressPort                  receive (and `injected`: that many of the first rows came from inside weft)
  *   destination* source* etherType tagged     parse
  *   l3At gso* checksum* network               parse (`complete` may finish a checksum, and then says so here)
@@ -22,7 +24,8 @@
  * Offsets are bytes in the slab. Invariant after parse: the 12 bytes in front of `start` hold the vnet header that the
  * gso and checksum columns describe, so a frame can be written to a port with vnet headers as it is.
  */
-import { type Slab, VECTOR_ROWS } from './slab.js';
+import { PeerRows } from './peer-rows.js';
+import { type Slab, STAGED_ROWS, VECTOR_ROWS } from './slab.js';
 
 /** Not decided yet. */
 export const PENDING = 0;
@@ -61,6 +64,8 @@ export class FrameVector {
   count = 0;
   /** Rows behind the arrivals that hold frames of weft's own making. */
   originated = 0;
+  /** Arrivals of this turn that were too large and whose senders have not been told yet. */
+  oversized = 0;
   /** Arrivals with an interest of the router when the switch was done. */
   routing = 0;
   /** Rows 0 up to this were injected or held back in an earlier turn: their vnet header is valid whatever their port is. */
@@ -69,7 +74,15 @@ export class FrameVector {
   returned = 0;
   readonly start: Int32Array;
   readonly length: Int32Array;
+  /** Of rows that came from a UDP socket: who sent them. */
+  readonly rxPeer: PeerRows;
   readonly ingressPort = new Int32Array(VECTOR_ROWS);
+  /** Row of the table of other VTEPs that the frame came from, -1 = it came from a port of this host. */
+  readonly ingressRemote = new Int32Array(VECTOR_ROWS);
+  /** The VTEP that a frame goes to whose `egressPort` stands for a tunnel; FLOOD = all peers of the tunnel's flood list. */
+  readonly egressRemote = new Int32Array(VECTOR_ROWS);
+  /** VNI that it leaves with; -1 = that of its network. */
+  readonly egressVni = new Int32Array(VECTOR_ROWS);
   readonly destinationHigh = new Int32Array(VECTOR_ROWS);
   readonly destinationLow = new Int32Array(VECTOR_ROWS);
   readonly sourceHigh = new Int32Array(VECTOR_ROWS);
@@ -127,8 +140,9 @@ export class FrameVector {
   readonly reason = new Uint8Array(VECTOR_ROWS);
 
   constructor(slab: Slab) {
-    this.start = slab.takeColumn(VECTOR_ROWS);
-    this.length = slab.takeColumn(VECTOR_ROWS);
+    this.start = slab.takeColumn(VECTOR_ROWS + STAGED_ROWS);
+    this.length = slab.takeColumn(VECTOR_ROWS + STAGED_ROWS);
+    this.rxPeer = new PeerRows(slab, VECTOR_ROWS + STAGED_ROWS);
   }
 }
 
@@ -163,10 +177,25 @@ export function drop(frames: FrameVector, row: number, reason: number): void {
   frames.reason[row] = reason;
 }
 
-/** Ends the fate of a frame: it leaves through `port`, or through all that may have it (FLOOD). */
+/** Ends the fate of a frame: it leaves through `port`, or through all that may have it (FLOOD). Through a tunnel: to all its peers. */
 export function forward(frames: FrameVector, row: number, port: number): void {
   frames.verdict[row] = FORWARDED;
   frames.egressPort[row] = port;
+  frames.egressRemote[row] = FLOOD;
+  frames.egressVni[row] = -1;
+}
+
+/** Ends the fate of a frame: it leaves through the tunnel that `port` stands for, to one VTEP. `vni` -1: that of the network. */
+export function forwardToRemote(frames: FrameVector, row: number, port: number, remote: number, vni: number): void {
+  frames.verdict[row] = FORWARDED;
+  frames.egressPort[row] = port;
+  frames.egressRemote[row] = remote;
+  frames.egressVni[row] = vni;
+}
+
+/** Ends the fate of frame `row`, an answer to frame `to`: it leaves by where that came from. */
+export function answer(frames: FrameVector, row: number, to: number): void {
+  forwardToRemote(frames, row, frames.ingressPort[to]!, frames.ingressRemote[to]!, -1);
 }
 
 /** Ends the fate of a frame: weft itself took it. */

@@ -47,6 +47,8 @@ export class HoldPool {
   private readonly key = new Int32Array(MAX_HELD);
   private readonly length = new Int32Array(MAX_HELD);
   private readonly port = new Int32Array(MAX_HELD);
+  /** The VTEP that it came from, as in the frame vector. */
+  private readonly remote = new Int32Array(MAX_HELD);
   private readonly serial = new Int32Array(MAX_HELD);
   private readonly firstBlock = new Int32Array(MAX_HELD);
   private readonly next = new Int32Array(MAX_HELD);
@@ -92,6 +94,7 @@ export class HoldPool {
     this.key[slot] = key;
     this.length[slot] = length;
     this.port[slot] = port;
+    this.remote[slot] = frames.ingressRemote[row]!;
     this.portHeld[port]!++;
     this.portBlocks[port]! += blocks;
     this.serial[slot] = serial;
@@ -170,6 +173,7 @@ export class HoldPool {
       frames.start[row] = start;
       frames.length[row] = length;
       frames.ingressPort[row] = port;
+      frames.ingressRemote[row] = this.remote[slot]!;
       rows++;
       end = start + length;
     }

@@ -28,6 +28,7 @@ export function originate(frames: FrameVector, slab: Slab, length: number): numb
   frames.start[row] = start;
   frames.length[row] = length;
   frames.ingressPort[row] = NO_PORT;
+  frames.ingressRemote[row] = -1;
   frames.network[row] = -1;
   frames.vlan[row] = 0;
   frames.tagged[row] = 0;

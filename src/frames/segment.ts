@@ -45,6 +45,9 @@ export class SegmentPlan {
   isIpv4 = false;
   /** Folded pseudo-header sum of the super-frame without its length. */
   pseudoSum = 0;
+  /** Folded sums of the IPv4 header and of the transport header without the fields that differ from segment to segment. */
+  l3Sum = 0;
+  l4Sum = 0;
 }
 
 /** Works out how row `i` is cut. False when its headers are not what its GSO type says; then nothing may be written. */
@@ -69,7 +72,25 @@ export function planSegments(frames: FrameVector, i: number, view: DataView, pla
   const partial = plan.isTcp ? tcp.checksum(view, l4At) : udp.checksum(view, l4At);
   const l4Bytes = end - l4At;
   plan.pseudoSum = checksum.fold(partial + (~l4Bytes & 0xffff));
+  if (plan.isIpv4) plan.l3Sum = sumOfIpv4(view, l3At);
+  plan.l4Sum = plan.isTcp ? sumOfTcp(view, l4At) : checksum.sum(view, l4At, 4, 0);
   return true;
+}
+
+/** All but length, identification and checksum. A header of zeros only cannot be, so a sum is never the other zero. */
+function sumOfIpv4(view: DataView, at: number): number {
+  const all = checksum.sum(view, at, ipv4.headerBytes(view, at), 0);
+  const length = ~ipv4.totalLength(view, at) & 0xffff;
+  const identification = ~ipv4.identification(view, at) & 0xffff;
+  return checksum.fold(all + length + identification + (~ipv4.checksumOf(view, at) & 0xffff));
+}
+
+/** All but sequence number, flags and checksum. */
+function sumOfTcp(view: DataView, at: number): number {
+  const all = checksum.sum(view, at, tcp.headerBytes(view, at), 0);
+  const sequence = tcp.sequence(view, at);
+  const unlike = (~sequence >>> 16) + (~sequence & 0xffff) + (~view.getUint16(at + 12) & 0xffff);
+  return checksum.fold(all + unlike + (~tcp.checksum(view, at) & 0xffff));
 }
 
 /** Protocol of the header at `l4At`, or -1 when the L3 header does not lead there. */
@@ -101,30 +122,40 @@ export function writeSegmentHeader(
   payloadSum: number,
 ): void {
   bytes.copyWithin(at, l3At, l3At + plan.headerBytes);
+  finishSegmentHeader(view, plan, l3At, n, at, payloadSum);
+}
+
+/** The same where the headers were copied to `at` already. */
+export function finishSegmentHeader(
+  view: DataView,
+  plan: SegmentPlan,
+  l3At: number,
+  n: number,
+  at: number,
+  payloadSum: number,
+): void {
   const payload = payloadBytesOf(plan, n);
   const packetBytes = plan.headerBytes + payload;
   if (plan.isIpv4) {
+    const identification = (ipv4.identification(view, l3At) + n) & 0xffff;
     ipv4.setTotalLength(view, at, packetBytes);
-    ipv4.setIdentification(view, at, (ipv4.identification(view, l3At) + n) & 0xffff);
-    ipv4.setChecksum(view, at, 0);
-    ipv4.setChecksum(view, at, checksum.finish(checksum.sum(view, at, ipv4.headerBytes(view, at), 0)));
+    ipv4.setIdentification(view, at, identification);
+    ipv4.setChecksum(view, at, checksum.finish(checksum.fold(plan.l3Sum + packetBytes + identification)));
   } else {
     ipv6.setPayloadLength(view, at, packetBytes - ipv6.HEADER_BYTES);
   }
   const l4At = at + plan.l4Offset;
-  const l4HeaderBytes = plan.headerBytes - plan.l4Offset;
-  const pseudo = checksum.fold(plan.pseudoSum + l4HeaderBytes + payload);
+  const l4Bytes = plan.headerBytes - plan.l4Offset + payload;
+  const total = plan.l4Sum + plan.pseudoSum + l4Bytes + payloadSum;
   if (plan.isTcp) {
-    tcp.setSequence(view, l4At, (tcp.sequence(view, l4At) + Math.imul(n, plan.segmentBytes)) | 0);
+    const sequence = (tcp.sequence(view, l4At) + Math.imul(n, plan.segmentBytes)) | 0;
+    tcp.setSequence(view, l4At, sequence);
     tcp.setFlags(view, l4At, segmentFlags(tcp.flags(view, l4At), n, plan.count));
-    tcp.setChecksum(view, l4At, 0);
-    const total = checksum.sum(view, l4At, l4HeaderBytes, checksum.fold(pseudo + payloadSum));
-    tcp.setChecksum(view, l4At, checksum.finish(total));
+    const unlike = (sequence >>> 16) + (sequence & 0xffff) + view.getUint16(l4At + 12);
+    tcp.setChecksum(view, l4At, checksum.finish(checksum.fold(total + unlike)));
   } else {
-    udp.setLength(view, l4At, l4HeaderBytes + payload);
-    udp.setChecksum(view, l4At, 0);
-    const total = checksum.sum(view, l4At, l4HeaderBytes, checksum.fold(pseudo + payloadSum));
-    udp.setChecksum(view, l4At, checksum.finishUdp(total));
+    udp.setLength(view, l4At, l4Bytes);
+    udp.setChecksum(view, l4At, checksum.finishUdp(checksum.fold(total + l4Bytes)));
   }
 }
 

@@ -21,6 +21,11 @@ export const BURST_FRAMES = 256;
 export const BURST_BYTES = 256 * 1024;
 /** In front of each arrival: room for a vnet header and for encapsulation. */
 export const HEADROOM_BYTES = 128;
+/**
+ * More room than that in front of messages of UDP sockets and frames of TAPs of tunnels (native/weft.h): joined datagrams are spread there,
+ * so that each has a vnet header in front of it.
+ */
+export const SPREAD_BYTES = 256;
 /** The largest frame: 64 KiB of IP behind Ethernet and two tags, rounded up. */
 export const MAX_FRAME_BYTES = 65536 + 64;
 
@@ -33,13 +38,19 @@ export const ORIGINATED_SLOT_BYTES = 2048;
 export const ORIGINATED_AT = SCRATCH_AT + SCRATCH_BYTES;
 /** What is kept of an arrival that is rewritten: Ethernet, IP and transport headers, also those inside of an ICMP error. */
 export const ORIGINAL_BYTES = 256;
+/** One receive from a tunnel's socket may hold many frames: so many more rows than BURST_FRAMES may then be in use. */
+export const EXPANDED_FRAMES = 768;
+/** Arrivals that one turn can have. */
+export const ARRIVAL_ROWS = BURST_FRAMES + EXPANDED_FRAMES;
 export const ORIGINALS_AT = ORIGINATED_AT + ORIGINATED_FRAMES * ORIGINATED_SLOT_BYTES;
-export const SLAB_BYTES = ORIGINALS_AT + BURST_FRAMES * ORIGINAL_BYTES;
+export const SLAB_BYTES = ORIGINALS_AT + ARRIVAL_ROWS * ORIGINAL_BYTES;
 /** Rows of the frame vector: arrivals, then originated frames. */
-export const VECTOR_ROWS = BURST_FRAMES + ORIGINATED_FRAMES;
+export const VECTOR_ROWS = ARRIVAL_ROWS + ORIGINATED_FRAMES;
+/** Rows behind those of the vector, where datagrams and outer frames of tunnels stand until they are decapsulated. */
+export const STAGED_ROWS = 64;
 
 /** Int32 values that columns may take. */
-const COLUMN_INTS = 16 * 1024;
+const COLUMN_INTS = 64 * 1024;
 
 export class Slab {
   readonly buffer: ArrayBuffer;

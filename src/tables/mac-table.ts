@@ -1,5 +1,6 @@
 /**
- * The MAC table: which port of a network a station was last heard on.
+ * The MAC table: which location of a network a station was last heard at. A location is a port, or one of the numbers behind them that
+ * stand for other VTEPs (datapath/locations.ts); to this table they are all ports.
  *
  * Theory. Buckets of chained entries over a fixed pool (load at most one), keyed by (network, VLAN, MAC) and hashed with a
  * seed, so that a sender cannot aim at one bucket. An entry is 32 bytes in memory that both threads see; operators list the
@@ -40,6 +41,8 @@ const NEXT = 6;
 const STATIC = 7;
 
 const NONE = -1;
+/** Origin of what was heard. Whoever enters a station gives it another origin. */
+export const LEARNED = 0;
 /** `network` of an entry that is not in use. */
 const UNUSED = -1;
 const REFRESH_MS = 1000;
@@ -51,8 +54,12 @@ export interface MacRow {
   vlan: number;
   macHigh: number;
   macLow: number;
+  /** Its location. */
   port: number;
+  /** Entered, not learned. */
   isStatic: boolean;
+  /** LEARNED, or what `insertStatic` was told. */
+  origin: number;
   lastSeenMs: number;
 }
 
@@ -74,7 +81,8 @@ export class MacTable {
   private readonly older = new Int32Array(MAC_CAPACITY).fill(NONE);
   private readonly oldestOfPort: Int32Array;
   private readonly newestOfPort: Int32Array;
-  private readonly portEntries: Int32Array;
+  /** Learned entries of each port. */
+  readonly portEntries: Int32Array;
   private readonly networkEntries: Int32Array;
   /** Port that had most entries when it was last looked up, by network; the last row is over all networks. */
   private readonly greediest: Int32Array;
@@ -141,18 +149,44 @@ export class MacTable {
       entry = entries[at + NEXT]!;
     }
     if (!this.makeRoom(network, port, limit)) return;
-    this.insert(bucket, network, highVlan, macLow, port, now, 0);
+    this.insert(bucket, network, highVlan, macLow, port, now, LEARNED);
   }
 
-  /** Enters a station that never ages and never moves; replaces what was learned. False when the pool is full of static ones. */
-  insertStatic(network: number, vlan: number, macHigh: number, macLow: number, port: number, now: number): boolean {
+  /**
+   * Enters a station that never ages and never moves; replaces what was there. `origin`: 1 or more, for whoever lists it. False when
+   * the pool is full of static ones.
+   */
+  insertStatic(
+    network: number,
+    vlan: number,
+    macHigh: number,
+    macLow: number,
+    port: number,
+    now: number,
+    origin = 1,
+  ): boolean {
     const highVlan = (macHigh << 12) | vlan;
     const bucket = mix3(macLow, highVlan, network, this.seed) & (BUCKETS - 1);
     const known = this.entryOf(bucket, network, highVlan, macLow);
     if (known !== NONE) this.remove(known);
     if (this.free === NONE && !this.evictFrom(this.greediestPort(this.allNetworks, port))) return false;
-    this.insert(bucket, network, highVlan, macLow, port, now, 1);
+    this.insert(bucket, network, highVlan, macLow, port, now, origin);
     return true;
+  }
+
+  /** Port of a static entry of the station, or -1. */
+  findStatic(network: number, vlan: number, macHigh: number, macLow: number): number {
+    const highVlan = (macHigh << 12) | vlan;
+    const bucket = mix3(macLow, highVlan, network, this.seed) & (BUCKETS - 1);
+    const entry = this.entryOf(bucket, network, highVlan, macLow);
+    return entry === NONE || this.entries[entry * STRIDE + STATIC] === 0 ? NONE : this.entries[entry * STRIDE + PORT]!;
+  }
+
+  /** Forgets a static entry that is known to be there. */
+  removeOneStatic(network: number, vlan: number, macHigh: number, macLow: number): void {
+    const highVlan = (macHigh << 12) | vlan;
+    const bucket = mix3(macLow, highVlan, network, this.seed) & (BUCKETS - 1);
+    this.remove(this.entryOf(bucket, network, highVlan, macLow));
   }
 
   /** Forgets the stations learned on a port. */
@@ -175,11 +209,13 @@ export class MacTable {
     }
   }
 
-  /** Forgets all static entries, before a new program enters its own. */
-  removeStatic(): void {
+  /** Forgets all static entries (of ports below `end`), before a new program enters its own. */
+  removeStatic(end = 0x7fffffff): void {
+    const { entries } = this;
     for (let entry = 0; entry < MAC_CAPACITY; entry++) {
       const at = entry * STRIDE;
-      if (this.entries[at + NETWORK] !== UNUSED && this.entries[at + STATIC] !== 0) this.remove(entry);
+      if (entries[at + NETWORK] === UNUSED || entries[at + STATIC] === 0) continue;
+      if (entries[at + PORT]! < end) this.remove(entry);
     }
   }
 
@@ -219,7 +255,7 @@ export class MacTable {
     macLow: number,
     port: number,
     now: number,
-    isStatic: number,
+    origin: number,
   ): void {
     const { entries } = this;
     const entry = this.free;
@@ -231,12 +267,12 @@ export class MacTable {
     entries[at + NETWORK] = network;
     entries[at + PORT] = port;
     entries[at + SEEN] = now;
-    entries[at + STATIC] = isStatic;
+    entries[at + STATIC] = origin;
     entries[at + NEXT] = this.buckets[bucket]!;
     Atomics.add(entries, at + VERSION, 1);
     this.buckets[bucket] = entry;
     this.count++;
-    if (isStatic !== 0) return;
+    if (origin !== LEARNED) return;
     this.link(entry, port);
     this.networkEntries[network]!++;
   }
@@ -365,6 +401,7 @@ export function listMacs(memory: SharedArrayBuffer): MacRow[] {
       macLow: entries[at + LOW]!,
       port: entries[at + PORT]!,
       isStatic: entries[at + STATIC] !== 0,
+      origin: entries[at + STATIC]!,
       lastSeenMs: entries[at + SEEN]!,
     };
     if (Atomics.load(entries, at + VERSION) === version) rows.push(row);

@@ -11,16 +11,20 @@
  * Full. A network may have MAX_PER_NETWORK entries that were found out, and of those that have timers at once
  * MAX_TIMED_PER_NETWORK, all together MAX_TIMED. When a network has
  * all of its own, or the pool is empty, a REACHABLE entry that was not confirmed for longest among a few of that network is
- * replaced; when there is none, nothing is inserted. Entries of the program are never replaced: who scans addresses hurts
- * nobody that weft knows.
+ * replaced; when there is none, nothing is inserted. Entries that weft was told of have rows of their own and are never replaced: who
+ * scans addresses hurts nobody that weft knows.
  *
  * Invariants: an entry in use is in exactly one chain; `timed` holds exactly those in state INCOMPLETE, PROBING or FAILED.
  */
 import { mix3 } from '../lib/hash32.js';
 import * as words from '../wire/address-words.js';
 
+/** Entries that were found out: the first rows. */
 export const NEIGHBOUR_CAPACITY = 32768;
-const BUCKETS = 32768;
+/** Entries that weft was told of, endpoints and stations behind other VTEPs: the rows behind them. */
+const FIXED_CAPACITY = 262144;
+const ROWS = NEIGHBOUR_CAPACITY + FIXED_CAPACITY;
+const BUCKETS = 131072;
 export const MAX_PER_NETWORK = 4096;
 export const MAX_TIMED = 1024;
 export const MAX_TIMED_PER_NETWORK = 256;
@@ -30,7 +34,7 @@ const NONE = -1;
 
 /** States. */
 export const UNUSED = 0;
-/** From the program. */
+/** From the program, or a binding (datapath/bindings.ts). */
 export const FIXED = 1;
 /** Asked for, frames may wait. */
 export const INCOMPLETE = 2;
@@ -43,30 +47,33 @@ export const FAILED = 5;
 export class NeighbourTable {
   /** Entries in use. */
   count = 0;
-  readonly state = new Uint8Array(NEIGHBOUR_CAPACITY);
-  readonly network = new Int32Array(NEIGHBOUR_CAPACITY);
-  readonly family = new Uint8Array(NEIGHBOUR_CAPACITY);
+  readonly state = new Uint8Array(ROWS);
+  readonly network = new Int32Array(ROWS);
+  readonly family = new Uint8Array(ROWS);
   /** Four words per row (wire/address-words.ts). */
-  readonly address = new Int32Array(NEIGHBOUR_CAPACITY * 4);
-  readonly macHigh = new Int32Array(NEIGHBOUR_CAPACITY);
-  readonly macLow = new Int32Array(NEIGHBOUR_CAPACITY);
-  /** Port of a FIXED entry, else -1: the MAC table knows. */
-  readonly port = new Int32Array(NEIGHBOUR_CAPACITY);
+  readonly address = new Int32Array(ROWS * 4);
+  readonly macHigh = new Int32Array(ROWS);
+  readonly macLow = new Int32Array(ROWS);
+  /** Location of a FIXED entry (a port, or behind those a VTEP), else -1: the MAC table knows. */
+  readonly port = new Int32Array(ROWS);
   /** REACHABLE: when it was last known to be there. INCOMPLETE, PROBING, FAILED: when something is due. */
-  readonly whenMs = new Int32Array(NEIGHBOUR_CAPACITY);
+  readonly whenMs = new Int32Array(ROWS);
   /** Questions asked so far. */
-  readonly probes = new Uint8Array(NEIGHBOUR_CAPACITY);
+  readonly probes = new Uint8Array(ROWS);
   /** Rows that have a timer; the first `timedCount`. */
   readonly timed = new Int32Array(MAX_TIMED);
   timedCount = 0;
-  /** Where a row stands in `timed`. */
+  /** Where a row stands in `timed`. What weft was told of never does. */
   private readonly timedAt = new Int32Array(NEIGHBOUR_CAPACITY).fill(NONE);
-  private readonly next = new Int32Array(NEIGHBOUR_CAPACITY);
+  private readonly next = new Int32Array(ROWS);
   private readonly buckets = new Int32Array(BUCKETS).fill(NONE);
   private readonly networkCount: Int32Array;
   private readonly networkTimed: Int32Array;
   private readonly seed: number;
   private free = 0;
+  private freeFixed = NONE;
+  /** Rows up to this were used at some time. */
+  end = NEIGHBOUR_CAPACITY;
   private evictAt = 0;
 
   /** `seed`: any integer, not known to senders. */
@@ -95,11 +102,9 @@ export class NeighbourTable {
 
   /** A new entry for an address that has none, without a MAC; -1 when there is no room. The caller sets its state at once. */
   insert(network: number, family: number, from: Int32Array, at: number, state: number): number {
-    if (state !== FIXED && this.networkCount[network]! >= MAX_PER_NETWORK && !this.evict(network)) return NONE;
-    if (this.free === NONE && !this.evict(network)) return NONE;
     if (isTimed(state) && !this.mayTime(network)) return NONE;
-    const row = this.free;
-    this.free = this.next[row]!;
+    const row = state === FIXED ? this.takeFixed() : this.takeFree(network);
+    if (row === NONE) return NONE;
     const bucket = this.bucketOf(network, family, from, at);
     this.next[row] = this.buckets[bucket]!;
     this.buckets[bucket] = row;
@@ -115,9 +120,27 @@ export class NeighbourTable {
     return row;
   }
 
+  /** A row for an entry that was found out, for which another may have to go; or -1. */
+  private takeFree(network: number): number {
+    if (this.networkCount[network]! >= MAX_PER_NETWORK && !this.evict(network)) return NONE;
+    if (this.free === NONE && !this.evict(network)) return NONE;
+    const row = this.free;
+    this.free = this.next[row]!;
+    return row;
+  }
+
+  private takeFixed(): number {
+    const row = this.freeFixed;
+    if (row !== NONE) {
+      this.freeFixed = this.next[row]!;
+      return row;
+    }
+    return this.end < ROWS ? this.end++ : NONE;
+  }
+
   /** False when the state needs a timer and there is none left; then nothing has changed. */
   setState(row: number, state: number): boolean {
-    const at = this.timedAt[row]!;
+    const at = row < NEIGHBOUR_CAPACITY ? this.timedAt[row]! : NONE;
     if (isTimed(state)) {
       if (at === NONE) {
         if (!this.mayTime(this.network[row]!)) return false;
@@ -151,9 +174,14 @@ export class NeighbourTable {
     }
     if (this.state[row] !== FIXED) this.networkCount[this.network[row]!]!--;
     this.setState(row, UNUSED);
-    this.next[row] = this.free;
-    this.free = row;
     this.count--;
+    if (row < NEIGHBOUR_CAPACITY) {
+      this.next[row] = this.free;
+      this.free = row;
+    } else {
+      this.next[row] = this.freeFixed;
+      this.freeFixed = row;
+    }
   }
 
   /** Removes one REACHABLE entry of the network; false when none was met. */

@@ -8,6 +8,7 @@ import { formatIpv4, formatIpv6 } from './addresses.js';
 import { describeDhcp } from './describe-dhcp.js';
 import { describeIcmp, describeIcmpv6 } from './describe-icmp.js';
 import * as tcp from './tcp.js';
+import * as vxlan from './vxlan.js';
 
 /** IANA protocol numbers. */
 const ICMP = 1;
@@ -37,7 +38,17 @@ const MAX_EXTENSIONS = 8;
 /** In the order of their bits, as tcpdump abbreviates them; ACK, bit 4, is a dot. */
 const TCP_FLAGS = 'FSRP.UEWe';
 
-export function describeIpv4(view: DataView, at: number, end: number, length: number): string {
+/** Says what is inside of a tunnel: the frame of `length` bytes of which `captured` stand at `at`. */
+export type DescribeInner = (view: DataView, at: number, captured: number, length: number) => string;
+
+/** `inner`: null where tunnels are not looked into. */
+export function describeIpv4(
+  view: DataView,
+  at: number,
+  end: number,
+  length: number,
+  inner: DescribeInner | null,
+): string {
   if (at + 20 > end) return `IP [|ip], length ${length}`;
   const headerBytes = (view.getUint8(at) & 0x0f) << 2;
   const version = view.getUint8(at) >>> 4;
@@ -61,11 +72,17 @@ export function describeIpv4(view: DataView, at: number, end: number, length: nu
   const packetEnd = Math.min(end, at + totalLength);
   const transportAt = at + headerBytes;
   const addresses = { prefix: `${missing}IP`, source, destination };
-  const line = describeTransport(view, protocol, transportAt, packetEnd, payload, addresses);
+  const line = describeTransport(view, protocol, transportAt, packetEnd, payload, addresses, inner);
   return moreFollow ? `${line} (first fragment, id ${view.getUint16(at + 4)})` : line;
 }
 
-export function describeIpv6(view: DataView, at: number, end: number, length: number): string {
+export function describeIpv6(
+  view: DataView,
+  at: number,
+  end: number,
+  length: number,
+  inner: DescribeInner | null,
+): string {
   if (at + 40 > end) return `IP6 [|ip6], length ${length}`;
   const version = view.getUint8(at) >>> 4;
   if (version !== 6) return `IP6 version ${version}?, length ${length}`;
@@ -94,7 +111,8 @@ export function describeIpv6(view: DataView, at: number, end: number, length: nu
     }
     cursor += (view.getUint8(cursor + 1) + 1) << 3;
   }
-  return describeTransport(view, next, cursor, packetEnd, Math.max(0, payload - (cursor - at - 40)), addresses);
+  const left = Math.max(0, payload - (cursor - at - 40));
+  return describeTransport(view, next, cursor, packetEnd, left, addresses, inner);
 }
 
 interface Addresses {
@@ -111,6 +129,7 @@ function describeTransport(
   end: number,
   length: number,
   { prefix, source, destination }: Addresses,
+  inner: DescribeInner | null,
 ): string {
   const line = `${prefix} ${source} > ${destination}: `;
   switch (protocol) {
@@ -119,7 +138,8 @@ function describeTransport(
       const name = protocol === TCP ? 'tcp' : 'udp';
       if (at + 8 > end) return `${line}[|${name}], length ${length}`;
       const ports = `${prefix} ${source}.${view.getUint16(at)} > ${destination}.${view.getUint16(at + 2)}: `;
-      return ports + (protocol === TCP ? describeTcp(view, at, end, length) : describeUdp(view, at, end, length));
+      if (protocol === TCP) return ports + describeTcp(view, at, end, length);
+      return ports + describeUdp(view, at, end, length, inner);
     }
     case ICMP:
       return line + describeIcmp(view, at, end, length);
@@ -151,13 +171,24 @@ function describeTcp(view: DataView, at: number, end: number, length: number): s
 }
 
 /** A length of zero is that of a packet too long to say it (RFC 2675 section 4). */
-function describeUdp(view: DataView, at: number, end: number, length: number): string {
+function describeUdp(view: DataView, at: number, end: number, length: number, inner: DescribeInner | null): string {
   const HEADER_BYTES = 8;
   const claimed = view.getUint16(at + 4);
   if (claimed > 0 && claimed < HEADER_BYTES) return `UDP bad length ${claimed}`;
   const payloadEnd = Math.min(end, at + (claimed || length));
+  if (inner !== null && view.getUint16(at + 2) === vxlan.DEFAULT_PORT) {
+    const tunnelled = describeVxlan(view, at + HEADER_BYTES, payloadEnd, (claimed || length) - HEADER_BYTES, inner);
+    if (tunnelled !== null) return tunnelled;
+  }
   const dhcp = describeDhcp(view, view.getUint16(at), view.getUint16(at + 2), at + HEADER_BYTES, payloadEnd);
   return `${dhcp ?? 'UDP'}, length ${(claimed || length) - HEADER_BYTES}`;
+}
+
+/** null for what is no frame in VXLAN. `length`: bytes from `at` on the wire; up to `end` they are here. */
+function describeVxlan(view: DataView, at: number, end: number, length: number, inner: DescribeInner): string | null {
+  if (end < at + vxlan.HEADER_BYTES || !vxlan.check(length) || !vxlan.hasVni(view, at)) return null;
+  const frameAt = at + vxlan.HEADER_BYTES;
+  return `VXLAN, vni ${vxlan.vni(view, at)}: ${inner(view, frameAt, end - frameAt, length - vxlan.HEADER_BYTES)}`;
 }
 
 function describeTcpFlags(bits: number): string {

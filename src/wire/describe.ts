@@ -9,7 +9,7 @@
  */
 import { formatMac } from './addresses.js';
 import { describeArp, describeLacp, describeLldp, describeStp } from './describe-control.js';
-import { describeIpv4, describeIpv6 } from './describe-ip.js';
+import { type DescribeInner, describeIpv4, describeIpv6 } from './describe-ip.js';
 import * as ethernet from './ethernet.js';
 import * as vlan from './vlan.js';
 
@@ -41,7 +41,7 @@ const TYPE_NAMES: Record<number, string> = {
 
 /**
  * The frame of `length` bytes of which `captured` stand at `at` of `view`. With `withMacs` the line begins with the
- * addresses of the frame.
+ * addresses of the frame. A frame inside of VXLAN follows on the same line.
  */
 export function describeFrame(
   view: DataView,
@@ -49,6 +49,22 @@ export function describeFrame(
   captured: number,
   length: number = captured,
   withMacs = false,
+): string {
+  return describe(view, at, captured, length, withMacs, describeInner);
+}
+
+/** A tunnel in a tunnel is somebody's joke: not looked into. */
+function describeInner(view: DataView, at: number, captured: number, length: number): string {
+  return describe(view, at, captured, length, false, null);
+}
+
+function describe(
+  view: DataView,
+  at: number,
+  captured: number,
+  length: number,
+  withMacs: boolean,
+  inner: DescribeInner | null,
 ): string {
   if (!ethernet.check(captured)) return `[|ether], length ${length}`;
   let macs = '';
@@ -68,16 +84,23 @@ export function describeFrame(
     typeAt += vlan.TAG_BYTES;
   }
   const payloadAt = typeAt + 2;
-  return macs + tags + describePayload(view, type, payloadAt, end, length - (payloadAt - at));
+  return macs + tags + describePayload(view, type, payloadAt, end, length - (payloadAt - at), inner);
 }
 
 /** `length`: bytes of the payload on the wire; up to `end` they are here. */
-function describePayload(view: DataView, type: number, at: number, end: number, length: number): string {
+function describePayload(
+  view: DataView,
+  type: number,
+  at: number,
+  end: number,
+  length: number,
+  inner: DescribeInner | null,
+): string {
   switch (type) {
     case ethernet.TYPE_IPV4:
-      return describeIpv4(view, at, end, length);
+      return describeIpv4(view, at, end, length, inner);
     case ethernet.TYPE_IPV6:
-      return describeIpv6(view, at, end, length);
+      return describeIpv6(view, at, end, length, inner);
     case ethernet.TYPE_ARP:
       return describeArp(view, at, end, length);
     case TYPE_LLDP:

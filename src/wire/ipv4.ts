@@ -16,7 +16,7 @@ export const PROTOCOL_UDP = 17;
 export const PROTOCOL_SCTP = 132;
 
 /** "Don't fragment" in the fragment field. */
-const DONT_FRAGMENT = 0x4000;
+export const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;
 
 /** True when a header with its options lies within `roomBytes`. */

@@ -12,6 +12,8 @@ export const FLAG_SYN = 0x02;
 export const FLAG_RST = 0x04;
 export const FLAG_PUSH = 0x08;
 export const FLAG_ACK = 0x10;
+/** Congestion was seen, RFC 3168 section 6.1. */
+export const FLAG_ECE = 0x40;
 /** Congestion window reduced, RFC 3168 section 6.1. */
 export const FLAG_CWR = 0x80;
 

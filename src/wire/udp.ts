@@ -8,6 +8,15 @@
 export const HEADER_BYTES = 8;
 export const CHECKSUM_OFFSET = 6;
 
+export function destinationPort(view: DataView, at: number): number {
+  return view.getUint16(at + 2);
+}
+
+/** Header and payload, as the header says. */
+export function length(view: DataView, at: number): number {
+  return view.getUint16(at + 4);
+}
+
 export function checksum(view: DataView, at: number): number {
   return view.getUint16(at + CHECKSUM_OFFSET);
 }

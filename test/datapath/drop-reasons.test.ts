@@ -16,6 +16,7 @@ import { createLab, type Lab } from '../support/lab.js';
 import { sourceFiles } from '../support/source-tree.js';
 import { NAT_CASES, ROUTER_CASES } from './router-drops.js';
 import { DB, message, STRANGER, WEB } from './stations.js';
+import { DECAPSULATION_CASES, ENCAPSULATION_CASES } from './tunnel-drops.js';
 
 const hello = message(WEB, BROADCAST, 'hello');
 const toDb = message(WEB, DB, 'to db');
@@ -25,6 +26,8 @@ const dbIsHere = message(DB, STRANGER, 'here');
 const CASES: Record<DropName, () => Lab> = {
   ...ROUTER_CASES,
   ...NAT_CASES,
+  ...DECAPSULATION_CASES,
+  ...ENCAPSULATION_CASES,
   truncated: () => sent(createLab({ ports: ['web', 'db'] }), { bytes: hello.bytes.slice(0, 13), vnet: null }),
   'bad-offload': () => sent(createLab({ ports: ['web', 'db'] }), { ...hello, vnet: needsChecksum(1000, 6) }),
   'invalid-source': () => sent(createLab({ ports: ['web', 'db'] }), message(BROADCAST, DB, 'x')),
@@ -114,7 +117,8 @@ describe('drop reasons', () => {
       const constant = Object.keys(DROP)[code]!;
       const drops = files.filter(({ text }) => new RegExp(`DROP\\.${constant}\\b`).test(text));
       assert.ok(drops.length > 0, `${name} is used`);
-      const path = `src/datapath/stages/${stage}.ts`;
+      const isStage = files.some(({ path }) => path === `src/datapath/stages/${stage}.ts`);
+      const path = isStage ? `src/datapath/stages/${stage}.ts` : `src/datapath/${stage}.ts`;
       const helpers = drops.filter(({ path: user }) => !user.startsWith('src/datapath/stages/'));
       assert.ok(
         files.some((file) => file.path === path) && (helpers.length > 0 || drops.some((file) => file.path === path)),

@@ -49,7 +49,7 @@ import {
 import { buildProgram, type NetworkSettings, type PortSettings } from '../support/program-builder.js';
 import { createRig, type Rig } from '../support/rig.js';
 import { gatewayMac } from '../support/router-columns.js';
-import { DB, WEB } from './stations.js';
+import { DB, STRANGER, WEB } from './stations.js';
 
 const SEED = 815;
 const FRAMES = 1_000_000;
@@ -80,7 +80,23 @@ const NETWORKS: [string, NetworkSettings][] = [
       },
     },
   ],
-  ['red', { mtu: 1000, gateway: { addresses: ['10.0.1.1/24', 'fd00:b::1/64'], routesTo: ['blue'] } }],
+  [
+    'red',
+    {
+      mtu: 1000,
+      gateway: {
+        addresses: ['10.0.1.1/24', 'fd00:b::1/64'],
+        routesTo: ['blue'],
+        // As on an overlay network, here without its tunnel.
+        ownMac: '02:77:00:00:00:01',
+        suppress: true,
+        neighbours: [
+          { address: '10.0.1.7', mac: STRANGER },
+          { address: 'fd00:b::7', mac: STRANGER, port: 'simple' },
+        ],
+      },
+    },
+  ],
   [
     'out',
     {

@@ -1,6 +1,6 @@
 // Published ports, 1:1 addresses, prefixes and hairpins: what the outside, and the inside through the outside, may reach.
 import { strict as assert } from 'node:assert';
-import { TRANSLATE_ADDRESSES, TRANSLATE_NONE, TRANSLATE_PREFIX } from '../../src/datapath/program.js';
+import { TRANSLATE_NONE, TRANSLATE_PREFIX } from '../../src/datapath/program.js';
 import { ipv4, ipv6, type Packet, raw, TCP_ACK, TCP_SYN, tcp, udp } from '../support/frame-builders.js';
 import { EXTERNAL, EXTERNAL_2, EXTERNAL_6, NatLab, REMOTE, REMOTE_6, STATIONS } from '../support/nat-lab.js';
 
@@ -179,15 +179,6 @@ describe('basic NAT (1:1)', () => {
     nat.send('world', ipv4({ from: REMOTE, to: EXTERNAL }, raw(132, new Uint8Array(32))));
     assert.deepEqual(nat.drops(), { 'nat-protocol': 1 });
     nat.take('world');
-  });
-
-  it('drops who has no address of its own where there is nothing else', () => {
-    const nat = new NatLab({ pairs: PAIRS, translate: [TRANSLATE_ADDRESSES, TRANSLATE_ADDRESSES] });
-    nat.send('bob', datagram(bob.v4, 4000, REMOTE, 53));
-    assert.equal(nat.take('world').length, 1);
-    nat.send('alice', datagram(alice.v4, 4000, REMOTE, 53));
-    assert.deepEqual([nat.texts('world'), nat.drops()], [[], { 'nat-no-port': 1 }]);
-    nat.take('alice');
   });
 
   it('hairpins: NAPT to 1:1, 1:1 to NAPT, 1:1 to itself', () => {

@@ -35,7 +35,9 @@ import {
   udp,
 } from '../support/frame-builders.js';
 import { createLab } from '../support/lab.js';
+import { arp } from '../support/network-frames.js';
 import { ACCEPTS_ALL } from '../support/program-builder.js';
+import { gatewayMac } from '../support/router-columns.js';
 import { DB, WEB } from './stations.js';
 
 const V4 = { from: '192.0.2.1', to: '192.0.2.2' };
@@ -271,6 +273,17 @@ describe('offload: segmentation', () => {
     const segments = tcpSegments(most, 16, fields, wrap);
     lab.expect({ 'old 1': segments, 'old 2': segments, 'old 3': segments });
     assert.equal(lab.total('departures'), 3 * 1250);
+  });
+
+  it('leaves frames alone that weft makes in the same turn', () => {
+    const lab = createLab({ ports: { web: {}, db: { accepts: 0 } }, gateway: { addresses: ['192.0.2.254/24'] } });
+    const fields = { sequence: 1, flags: TCP_ACK, options: pattern(40).fill(1) };
+    const wrap = (t: Transport, n: number) => ipv4({ ...V4, id: n & 0xffff, options: new Uint8Array(40).fill(1) }, t);
+    const most = pattern(16_000);
+    const asked = arp({ from: WEB, ip: V4.from, target: '192.0.2.254' });
+    const answer = arp({ from: gatewayMac(0), ip: '192.0.2.254', target: V4.from, to: WEB, reply: true });
+    lab.send('web', superFrame(frame(wrap(tcp(fields, most), 0)), GSO_TCP4, 16), asked);
+    lab.expect({ web: [answer], db: tcpSegments(most, 16, fields, wrap) });
   });
 
   describe('is left to a port that can', () => {

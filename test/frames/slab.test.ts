@@ -1,7 +1,7 @@
 // The layout promises that the receive loop and the native addon rely on.
 import { strict as assert } from 'node:assert';
 import * as slab from '../../src/frames/slab.js';
-import { FRAME_HEADROOM, FRAME_ROOM } from '../../src/native/index.js';
+import { FRAME_HEADROOM, FRAME_ROOM, SPREAD_BYTES } from '../../src/native/index.js';
 
 describe('slab', () => {
   it('has room for one more super-frame behind a full burst', () => {
@@ -12,6 +12,7 @@ describe('slab', () => {
   it('agrees with the addon about headroom and the largest frame', () => {
     assert.equal(slab.HEADROOM_BYTES, FRAME_HEADROOM);
     assert.equal(slab.MAX_FRAME_BYTES, FRAME_ROOM);
+    assert.equal(slab.SPREAD_BYTES, SPREAD_BYTES);
   });
 
   it('holds 64 KiB of IP behind Ethernet and two tags', () => {

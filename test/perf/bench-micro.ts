@@ -12,7 +12,7 @@ import { createCaptureMemory } from '../../src/capture/capture-layout.js';
 import { PuntRing } from '../../src/capture/punt-ring.js';
 import { Counters, createCounterMemory } from '../../src/datapath/counters.js';
 import { createNat } from '../../src/datapath/nat.js';
-import { MAX_NETWORKS, MAX_PORTS } from '../../src/datapath/program.js';
+import { MAX_NETWORKS, MAX_PORTS, MAX_REMOTES } from '../../src/datapath/program.js';
 import { Punts } from '../../src/datapath/punts.js';
 import { Router } from '../../src/datapath/router.js';
 import { RouterState } from '../../src/datapath/router-state.js';
@@ -20,12 +20,14 @@ import { applyIngress } from '../../src/datapath/stages/ingress.js';
 import { parse } from '../../src/datapath/stages/parse.js';
 import { switchFrames } from '../../src/datapath/stages/switch.js';
 import { Transmitter } from '../../src/datapath/stages/transmit.js';
+import { Tunnels } from '../../src/datapath/tunnels.js';
 import { FrameVector } from '../../src/frames/frame-vector.js';
 import { BURST_BYTES, BURST_FRAMES, createSlab, HEADROOM_BYTES } from '../../src/frames/slab.js';
 import { TransmitQueue } from '../../src/frames/transmit-queue.js';
 import { native } from '../../src/native/index.js';
 import { createNativeIo } from '../../src/ports/native-io.js';
 import { createMacMemory, MacTable } from '../../src/tables/mac-table.js';
+import { createRemoteMemory, RemoteTable } from '../../src/tables/remote-table.js';
 import { StormTable } from '../../src/tables/storm-table.js';
 import { introduce, WORKLOADS, type Workload } from '../support/workloads.js';
 
@@ -56,7 +58,7 @@ class Bench {
   private readonly slab = createSlab();
   private readonly frames = new FrameVector(this.slab);
   private readonly queue = new TransmitQueue(this.slab);
-  private readonly macs = new MacTable(createMacMemory(), MAX_PORTS, MAX_NETWORKS, 0x5eed);
+  private readonly macs = new MacTable(createMacMemory(), MAX_PORTS + MAX_REMOTES, MAX_NETWORKS, 0x5eed);
   private readonly storms = new StormTable(MAX_PORTS);
   private readonly counters = new Counters(createCounterMemory());
   private readonly transmitter: Transmitter;
@@ -78,10 +80,13 @@ class Bench {
       sum,
     };
     const tap = { setTime() {}, record() {}, recordSplit() {}, commit() {} };
-    this.transmitter = new Transmitter(this.frames, this.queue, this.slab, io, this.counters, tap);
+    const remotes = new RemoteTable(createRemoteMemory(MAX_REMOTES), 0x5eed);
+    const tunnels = new Tunnels(remotes);
+    tunnels.adopt(workload.program, 0);
+    this.transmitter = new Transmitter(this.frames, this.queue, this.slab, io, this.counters, tap, tunnels);
     const punts = new Punts(new PuntRing(createCaptureMemory(1 << 18), this.slab.bytes, sum));
     const nat = createNat(FLOWS, 0x5eed, 0xbeef, 0);
-    this.router = new Router(new RouterState(this.frames, this.slab, io, this.macs, punts, nat, 0x5eed));
+    this.router = new Router(new RouterState(this.frames, this.slab, io, this.macs, remotes, punts, nat, 0x5eed));
     this.router.adopt(workload.program, 0);
     introduce(this.macs, workload);
   }

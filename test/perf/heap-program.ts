@@ -8,7 +8,7 @@ import { introduce, WORKLOADS, type Workload } from '../support/workloads.js';
 
 const FRAMES = 1_000_000;
 /** Until the compiler is done with the hot path. */
-const WARM_UP = 100_000;
+const WARM_UP = 300_000;
 /** Frames that are copied, flooded or cut many times over count for more than one. */
 const HEAVY = 50;
 

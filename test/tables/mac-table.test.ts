@@ -127,8 +127,8 @@ describe('mac table', () => {
     table.insertStatic(BLUE, 0, HIGH, 3, 7, 888);
     const rows = listMacs(memory).sort((a, b) => a.network - b.network);
     assert.deepEqual(rows, [
-      { network: BLUE, vlan: 0, macHigh: HIGH, macLow: 3, port: 7, isStatic: true, lastSeenMs: 888 },
-      { network: RED, vlan: 4094, macHigh: 0xfeff, macLow: -2, port: 9, isStatic: false, lastSeenMs: 777 },
+      { network: BLUE, vlan: 0, macHigh: HIGH, macLow: 3, port: 7, isStatic: true, origin: 1, lastSeenMs: 888 },
+      { network: RED, vlan: 4094, macHigh: 0xfeff, macLow: -2, port: 9, isStatic: false, origin: 0, lastSeenMs: 777 },
     ]);
   });
 

@@ -44,6 +44,10 @@ function arp(operation: number): Uint8Array {
   return Uint8Array.from([0, 1, 8, 0, 6, 4, 0, operation, ...sender, 0, 0, 0, 0, 0, 0, 192, 0, 2, 2]);
 }
 
+function tunnelled(vni: number, inner: Uint8Array): Uint8Array {
+  return frame(ipv4(v4, udp(50_000, 4789, join([8, 0, 0, 0, vni >> 16, (vni >> 8) & 255, vni & 255, 0], inner))));
+}
+
 function icmp6(type: number, rest: Uint8Array | number[]): Packet {
   return ipv6(v6, raw(58, join([type, 0, 0, 0], rest)));
 }
@@ -155,6 +159,21 @@ const LINES: [string, Uint8Array, string][] = [
     frame(ipv6(v6, { protocol: 44, bytes: join([6, 0, 0, 16, 0, 0, 0, 5], pattern(8)), checksumOffset: -1 })),
     'IP6 2001:db8::1 > 2001:db8::2: TCP fragment, id 5, offset 16, length 8',
   ],
+  [
+    'a frame in VXLAN, with the frame inside',
+    tunnelled(4711, frame(ipv4(v4, udp(4000, 53, 'who?')), undefined, [5])),
+    'IP 192.0.2.1.50000 > 192.0.2.2.4789: VXLAN, vni 4711: vlan 5, IP 192.0.2.1.4000 > 192.0.2.2.53: UDP, length 4',
+  ],
+  [
+    'VXLAN in VXLAN, of which only the outer one is looked into',
+    tunnelled(1, tunnelled(2, frame(arp(1), 0x0806))),
+    'IP 192.0.2.1.50000 > 192.0.2.2.4789: VXLAN, vni 1: IP 192.0.2.1.50000 > 192.0.2.2.4789: UDP, length 50',
+  ],
+  [
+    'a datagram for the port of VXLAN that is none',
+    frame(ipv4(v4, udp(50_000, 4789, pattern(30)))),
+    'IP 192.0.2.1.50000 > 192.0.2.2.4789: UDP, length 30',
+  ],
   ['another protocol of IP', frame(ipv4(v4, raw(47, pattern(8)))), 'IP 192.0.2.1 > 192.0.2.2: GRE, length 8'],
   [
     'an unknown protocol of IP',
@@ -247,7 +266,7 @@ describe('wire/describe', () => {
         for (let n = prng.below(4); n > 0 && captured > 12; n--) bytes[12 + prng.below(captured - 12)] = prng.next();
         // The view ends with the frame: reading beyond it throws.
         const text = describeFrame(new DataView(bytes.buffer), 0, captured, captured + prng.below(3), true);
-        assert.match(text, /^[ -~]{1,300}$/, `seed ${seed}: ${Buffer.from(bytes).toString('hex')}`);
+        assert.match(text, /^[ -~]{1,600}$/, `seed ${seed}: ${Buffer.from(bytes).toString('hex')}`);
       }
     }
   });

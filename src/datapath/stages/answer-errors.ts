@@ -12,15 +12,16 @@
  *   no-service, other protocols                       3/2     4/1      8200 section 4
  *   nat-no-port nat-table-full nat-flow-limit
  *   nat-protocol                                      3/13    1/1      5508 REQ-8
+ *   exceeds-mtu (answerOversized)                     3/4     2/0      1191 section 4, 4443 3.2
  */
-import { DROPPED, FOR_HOST, FOR_ROUTER, type FrameVector } from '../../frames/frame-vector.js';
+import { DROPPED, FOR_HOST, FOR_ROUTER, type FrameVector, NO_INTEREST, OVERHEARD } from '../../frames/frame-vector.js';
 import * as words from '../../wire/address-words.js';
 import * as icmp from '../../wire/icmp.js';
 import * as icmpv6 from '../../wire/icmpv6.js';
 import * as ipv4 from '../../wire/ipv4.js';
 import * as ipv6 from '../../wire/ipv6.js';
 import { DROP } from '../drop-reasons.js';
-import { tellSender } from '../icmp-error.js';
+import { tellMtu, tellSender } from '../icmp-error.js';
 import type { Program } from '../program.js';
 import type { RouterState } from '../router-state.js';
 
@@ -32,6 +33,21 @@ export function answerErrors(state: RouterState, program: Program, now: number):
     if (family[i] === 4) answerV4(state, program, i, now);
     else if (family[i] === 6) answerV6(state, program, i, now);
   }
+}
+
+/**
+ * Tells stations whose packets are too large for their own network that they are (exceeds-mtu), which nobody else can where a tunnel
+ * makes it smaller than the interface that they have. To be called before the switch, whose columns are not there yet.
+ */
+export function answerOversized(state: RouterState, program: Program, now: number): void {
+  const { frames } = state;
+  const { count, interest, network } = frames;
+  for (let i = 0; i < count; i++) {
+    if (interest[i] !== OVERHEARD) continue;
+    interest[i] = NO_INTEREST;
+    tellMtu(state, program, i, program.networkMtu[network[i]!]!, now);
+  }
+  frames.oversized = 0;
 }
 
 function answerV4(state: RouterState, program: Program, i: number, now: number): void {

@@ -13,6 +13,7 @@ import { isIcmpError } from '../../frames/embedded-packet.js';
 import {
   consume,
   drop,
+  FLOOD,
   FOR_HOST,
   FOR_ROUTER,
   type FrameVector,
@@ -35,9 +36,10 @@ import { answerArp, answerNeighbour } from '../discovery.js';
 import { DROP } from '../drop-reasons.js';
 import { deliverLocally } from '../local-delivery.js';
 import { isOnLink, knowsOther, learnNeighbour } from '../neighbours.js';
-import { OWN_LINK_LOCAL } from '../own-addresses.js';
+import { OWN_LINK_LOCAL, OWN_ROUTER_LINK_LOCAL } from '../own-addresses.js';
 import { NETWORK_DHCP, OWN_GATEWAY, type Program, ROLE_UPLINK } from '../program.js';
 import { advertise, isSolicited } from '../router-advertisement.js';
+import { isDistributed, ownHigh, ownLow } from '../router-mac.js';
 import type { RouterState } from '../router-state.js';
 
 const PORT_DNS = 53;
@@ -93,7 +95,9 @@ function hearArp(state: RouterState, i: number, program: Program, now: number): 
   const isForUs = ownRow >= 0 && scratch[0] !== arp.targetAddress(view, at);
   learnNeighbour(state, network, 4, scratch, 0, high, low, isForUs || frames.interest[i] === FOR_HOST, now);
   if (isRequest && isForUs && !isService(frames, i, program)) {
-    answerArp(state, program, network, frames.ingressPort[i]!, arp.targetAddress(view, at), high, low, sender);
+    const gatewayHigh = program.gatewayMacHigh[network]!;
+    const gatewayLow = program.gatewayMacLow[network]!;
+    answerArp(state, i, gatewayHigh, gatewayLow, arp.targetAddress(view, at), high, low, sender);
     consume(frames, i);
   } else {
     finish(frames, i);
@@ -124,7 +128,10 @@ function hearDiscovery(state: RouterState, i: number, program: Program, now: num
         hearAdvertisement(state, i, now);
         break;
       case icmpv6.ROUTER_SOLICITATION:
-        if (frames.interest[i] !== FOR_HOST && isSolicited(state, i, program)) advertise(state, program, i, now);
+        if (frames.interest[i] === FOR_HOST || !isSolicited(state, i, program)) break;
+        advertise(state, program, i, now);
+        // Of the routers of an overlay network only the nearest answers.
+        if (isDistributed(program, frames.network[i]!) && frames.ingressRemote[i]! < 0) consume(frames, i);
         break;
       default:
         break;
@@ -151,9 +158,15 @@ function hearSolicitation(state: RouterState, i: number, program: Program, now: 
   const high = link < 0 ? frames.sourceHigh[i]! : view.getUint16(link);
   const low = link < 0 ? frames.sourceLow[i]! : view.getInt32(link + 2);
   if (link >= 0) learnNeighbour(state, network, 6, frames.source, row, high, low, true, now);
+  const isOfHost = (own.flags(ownRow) & OWN_ROUTER_LINK_LOCAL) !== 0;
+  const macHigh = isOfHost ? ownHigh(program, network) : program.gatewayMacHigh[network]!;
+  const macLow = isOfHost ? ownLow(program, network) : program.gatewayMacLow[network]!;
   const targetAt = own.addressAt(ownRow);
-  const port = frames.ingressPort[i]!;
-  answerNeighbour(state, program, network, port, own.rows, targetAt, frames.source, row, high, low);
+  const { source } = frames;
+  const flags = icmpv6.FLAG_ROUTER;
+  const made = answerNeighbour(state, i, macHigh, macLow, flags, own.rows, targetAt, source, row, high, low);
+  // Who tests whether it may have the address has none to be told at; the other hosts of an overlay have gateways of their own.
+  if (made >= 0 && words.isZero(source, row) && !isDistributed(program, network)) forward(frames, made, FLOOD);
   consume(frames, i);
   return true;
 }
@@ -192,7 +205,9 @@ function decide(state: RouterState, i: number, program: Program, now: number): v
   const { frames, own } = state;
   const network = frames.network[i]!;
   const flags = program.networkFlags[network]!;
-  if ((flags & NETWORK_DHCP) !== 0 && isDhcp(state, i) && !isService(frames, i, program)) {
+  // Each host of an overlay network serves the stations that it has.
+  const mayBeServed = frames.ingressRemote[i]! < 0 && !isService(frames, i, program);
+  if ((flags & NETWORK_DHCP) !== 0 && mayBeServed && isDhcp(state, i)) {
     if (state.punts.take(frames, i, now)) consume(frames, i);
     else drop(frames, i, DROP.serviceLimit);
     return;
@@ -208,7 +223,7 @@ function decide(state: RouterState, i: number, program: Program, now: number): v
     }
   }
   const to = own.find(network, family, frames.destination, row);
-  if (to < 0 || (own.flags(to) & (OWN_GATEWAY | OWN_LINK_LOCAL)) === 0) return;
+  if (to < 0 || (own.flags(to) & (OWN_GATEWAY | OWN_LINK_LOCAL | OWN_ROUTER_LINK_LOCAL)) === 0) return;
   const service = program.networkServicePort[network]!;
   // The services have the addresses of the gateway, but not its link-local one.
   const mayServe = service >= 0 && service !== frames.ingressPort[i] && (own.flags(to) & OWN_GATEWAY) !== 0;

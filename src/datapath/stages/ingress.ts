@@ -1,15 +1,15 @@
 /**
  * What a port may send into its network: link-local control frames where they are filtered, VLANs, MTU.
  *
- * Reads: ingressPort network destination* tagged l3At gso* checksumStart length. Writes: vlan verdict.
- * Drops: control-filtered, vlan-not-allowed, exceeds-mtu.
+ * Reads: ingressPort network destination* tagged l3At gso* checksumStart length. Writes: vlan verdict, and the interest of frames whose
+ * sender is to be told of the MTU. Drops: control-filtered, vlan-not-allowed, exceeds-mtu.
  */
-import { drop, type FrameVector, PENDING } from '../../frames/frame-vector.js';
+import { drop, type FrameVector, OVERHEARD, PENDING } from '../../frames/frame-vector.js';
 import { largestPacketBytes } from '../../frames/packet-bytes.js';
 import * as ethernet from '../../wire/ethernet.js';
 import * as vlan from '../../wire/vlan.js';
 import { DROP } from '../drop-reasons.js';
-import { NETWORK_FILTER_CONTROL, type Program, VLAN_ACCESS } from '../program.js';
+import { NETWORK_FILTER_CONTROL, NETWORK_TELLS_MTU, type Program, VLAN_ACCESS } from '../program.js';
 import { carriesTagged } from '../vlan-membership.js';
 
 export function applyIngress(frames: FrameVector, view: DataView, program: Program): void {
@@ -30,7 +30,12 @@ export function applyIngress(frames: FrameVector, view: DataView, program: Progr
       continue;
     }
     frames.vlan[i] = domain;
-    if (largestPacketBytes(frames, i, view) > program.networkMtu[owner]!) drop(frames, i, DROP.exceedsMtu);
+    if (largestPacketBytes(frames, i, view) <= program.networkMtu[owner]!) continue;
+    drop(frames, i, DROP.exceedsMtu);
+    // What came out of a tunnel was the business of the host that put it there.
+    if ((program.networkFlags[owner]! & NETWORK_TELLS_MTU) === 0 || program.portTunnel[ingressPort[i]!]! >= 0) continue;
+    frames.interest[i] = OVERHEARD;
+    frames.oversized++;
   }
 }
 

@@ -18,7 +18,7 @@ import { errorOut } from '../nat-errors.js';
 import { beginFragment, endFragment, SETTLED } from '../nat-fragments.js';
 import { hasPorts, sessionOut } from '../nat-sessions.js';
 import type { NatState } from '../nat-state.js';
-import { type Program, ROUTE_PLAIN, TRANSLATE_NONE, TRANSLATE_PORTS, TRANSLATE_PREFIX } from '../program.js';
+import { type Program, ROUTE_PLAIN, TRANSLATE_NONE, TRANSLATE_PREFIX } from '../program.js';
 import type { RouterState } from '../router-state.js';
 
 export function translateOutbound(state: RouterState, program: Program, now: number): void {
@@ -59,9 +59,9 @@ function translate(
     frames.translation[i] = TRANSLATE_SOURCE;
     return;
   }
-  if (how !== TRANSLATE_PORTS) {
+  if (how === TRANSLATE_PREFIX) {
     // RFC 6296 section 3.4: what has no external address is unreachable from here.
-    drop(frames, i, how === TRANSLATE_PREFIX ? DROP.noRoute : DROP.natNoPort);
+    drop(frames, i, DROP.noRoute);
     return;
   }
   // What the header of a later fragment of IPv6 names may be an extension header.

@@ -16,7 +16,19 @@ import { DROP } from '../drop-reasons.js';
 import type { Program } from '../program.js';
 
 export function parse(frames: FrameVector, view: DataView, program: Program): void {
-  const { count, start, length, ingressPort, network, verdict, sourceHigh, sourceLow, checksumStart, gsoType } = frames;
+  const {
+    count,
+    start,
+    length,
+    ingressPort,
+    ingressRemote,
+    network,
+    verdict,
+    sourceHigh,
+    sourceLow,
+    checksumStart,
+    gsoType,
+  } = frames;
   const { destinationHigh, destinationLow, interest, pieceBytes, originalAt } = frames;
   const { portCount, portNetwork, portHeaderBytes } = program;
   const { injected } = frames;
@@ -47,7 +59,9 @@ export function parse(frames: FrameVector, view: DataView, program: Program): vo
     sourceLow[i] = low;
     parseType(frames, i, view, at);
     const header = at - vnet.HEADER_BYTES;
-    if (portHeaderBytes[port] === 0 && i >= injected) vnet.writePlain(view, header);
+    // What came out of a tunnel has its vnet header, as what was injected has.
+    const isBare = portHeaderBytes[port] === 0 && i >= injected && ingressRemote[i]! < 0;
+    if (isBare) vnet.writePlain(view, header);
     else if (!vnet.isPlain(view, header) && !parseOffload(frames, i, view)) {
       checksumStart[i] = COMPLETE;
       drop(frames, i, DROP.badOffload);

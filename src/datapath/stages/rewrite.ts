@@ -2,8 +2,8 @@
  * Makes the bytes of routed frames agree with what was decided: MACs, TTL, and translated addresses and ports with their
  * checksums. Ends their fate: they are forwarded.
  *
- * Reads: verdict egressNetwork egressPort nextMac* translation and the columns of the network layer. Writes: the frame; original*
- * of captured frames; network vlan verdict egressPort. Drops: isolated.
+ * Reads: verdict egressNetwork egressPort egressRemote egressVni routeFlags nextMac* translation and the columns of the network
+ * layer. Writes: the frame; original* of captured frames; network vlan verdict egress*. Drops: isolated.
  *
  * Checksums are changed by what changed, never computed anew (RFC 1624): a damaged packet arrives as damaged. A partial checksum
  * holds the sum over the pseudo-header, not inverted, and stays partial: ports are under the part that is added later. The first
@@ -15,7 +15,7 @@ import {
   COMPLETE,
   drop,
   type FrameVector,
-  forward,
+  forwardToRemote,
   LATER_FRAGMENT,
   ROUTING,
   TRANSLATE_DESTINATION,
@@ -31,40 +31,50 @@ import * as ipv4 from '../../wire/ipv4.js';
 import * as ipv6 from '../../wire/ipv6.js';
 import * as tcp from '../../wire/tcp.js';
 import * as udp from '../../wire/udp.js';
-import { portOf } from '../discovery.js';
+import { locationOf } from '../discovery.js';
 import { DROP } from '../drop-reasons.js';
-import { CAPTURE_ARRIVALS, CAPTURE_DROPS, PORT_ISOLATED, type Program } from '../program.js';
+import { forwardTo } from '../locations.js';
+import { CAPTURE_ARRIVALS, CAPTURE_DROPS, MAX_PORTS, PORT_ISOLATED, type Program, ROUTE_REMOTE } from '../program.js';
+import { ownHigh, ownLow } from '../router-mac.js';
 import type { RouterState } from '../router-state.js';
 
 export function rewrite(state: RouterState, program: Program, now: number): void {
   const { frames, slab } = state;
-  const { count, verdict, egressNetwork, nextMacHigh, nextMacLow, egressPort, ingressPort, translation } = frames;
+  const { count, verdict, egressNetwork, nextMacHigh, nextMacLow, egressPort, ingressPort, translation, routeFlags } =
+    frames;
   const { view } = slab;
   for (let i = 0; i < count; i++) {
     if (verdict[i] !== ROUTING) continue;
     if ((program.portCapture[ingressPort[i]!]! & (CAPTURE_ARRIVALS | CAPTURE_DROPS)) !== 0)
       keepOriginal(frames, slab, i);
     const network = egressNetwork[i]!;
+    const toHigh = nextMacHigh[i]!;
+    const toLow = nextMacLow[i]!;
     const known = egressPort[i]!;
-    const port = known < 0 ? portOf(state, program, network, nextMacHigh[i]!, nextMacLow[i]!, now) : known;
-    if (isShortCut(frames, i, program, port)) {
+    const location = known < 0 ? locationOf(state, program, network, toHigh, toLow, now) : known;
+    if (isShortCut(frames, i, program, location)) {
       drop(frames, i, DROP.isolated);
       continue;
     }
     const start = frames.start[i]!;
-    const high = program.gatewayMacHigh[network]!;
-    ethernet.writeAddresses(view, start, nextMacHigh[i]!, nextMacLow[i]!, high, program.gatewayMacLow[network]!);
+    // What may leave by a tunnel says from which host it is.
+    const isNear = location >= 0 && location < MAX_PORTS && (routeFlags[i]! & ROUTE_REMOTE) === 0;
+    const high = isNear ? program.gatewayMacHigh[network]! : ownHigh(program, network);
+    const low = isNear ? program.gatewayMacLow[network]! : ownLow(program, network);
+    ethernet.writeAddresses(view, start, toHigh, toLow, high, low);
     decrementTtl(frames, i, view);
     if (translation[i] !== 0) translate(state, i);
     frames.network[i] = network;
     frames.vlan[i] = 0;
-    forward(frames, i, port);
+    if ((routeFlags[i]! & ROUTE_REMOTE) === 0) forwardTo(frames, i, program, network, location);
+    else forwardToRemote(frames, i, location, frames.egressRemote[i]!, frames.egressVni[i]!);
   }
 }
 
 /** Isolated ports of a network do not reach each other by way of the gateway either; what was published is for everybody. */
 function isShortCut(frames: FrameVector, i: number, program: Program, port: number): boolean {
-  if (port < 0 || frames.translation[i] !== 0 || frames.egressNetwork[i] !== frames.network[i]) return false;
+  if (port < 0 || port >= MAX_PORTS || frames.translation[i] !== 0 || frames.egressNetwork[i] !== frames.network[i])
+    return false;
   return (program.portFlags[port]! & program.portFlags[frames.ingressPort[i]!]! & PORT_ISOLATED) !== 0;
 }
 

@@ -1,9 +1,9 @@
 /**
  * Where a packet goes: the route of its destination, the MAC of the next hop, and whether it fits through.
  *
- * Reads: verdict interest network family destination source. Writes: egressNetwork routeFlags nextMac* egressPort pieceBytes;
- * verdict of what has to wait for a MAC (consumed: held). Drops: no-route, ttl-expired, too-big, no-neighbour,
- * neighbour-queue-full, no-service.
+ * Reads: verdict interest network family destination source. Writes: egressNetwork routeFlags nextMac* egressPort egressRemote
+ * egressVni pieceBytes; verdict of what has to wait for a MAC (consumed: held). Drops: no-route, ttl-expired, too-big, no-neighbour,
+ * neighbour-queue-full, no-service, remotes-full.
  *
  * RFC 1812 section 5.2 (forwarding), 5.3.1 (TTL), RFC 8200 section 3 (hop limit), RFC 2644 (no directed broadcasts).
  */
@@ -22,8 +22,10 @@ import * as ipv6 from '../../wire/ipv6.js';
 import * as vnet from '../../wire/vnet-header.js';
 import { DROP } from '../drop-reasons.js';
 import { deliverLocally } from '../local-delivery.js';
+import { tunnelPortOf } from '../locations.js';
 import { nextHopRow, QUEUE_FULL, UNREACHABLE } from '../neighbours.js';
-import { type Program, ROUTE_INTS } from '../program.js';
+import { type Program, ROUTE_INTS, ROUTE_REMOTE } from '../program.js';
+import { NO_REMOTE, ROUTER_MAC_AT, VNI_AT } from '../remote-routes.js';
 import type { RouterState } from '../router-state.js';
 
 /** Columns of a row of `routes`. */
@@ -77,6 +79,8 @@ function takeWay(frames: FrameVector, from: number, to: number): void {
   frames.nextMacHigh[to] = frames.nextMacHigh[from]!;
   frames.nextMacLow[to] = frames.nextMacLow[from]!;
   frames.egressPort[to] = frames.egressPort[from]!;
+  frames.egressRemote[to] = frames.egressRemote[from]!;
+  frames.egressVni[to] = frames.egressVni[from]!;
 }
 
 /** Drops what has been on its way for too long, or is too large. */
@@ -161,6 +165,10 @@ function fits(frames: FrameVector, i: number, view: DataView, program: Program):
 /** Finds the MAC of the next hop, or lets the frame wait for it. */
 function resolve(state: RouterState, i: number, program: Program, at: number, now: number): void {
   const { frames, neighbours } = state;
+  if ((program.routes[at + FLAGS_AT]! & ROUTE_REMOTE) !== 0) {
+    enterTunnel(state, i, program, at);
+    return;
+  }
   const network = frames.egressNetwork[i]!;
   const isConnected = words.isZero(program.routes, at + NEXT_HOP_AT);
   const hop = isConnected ? frames.destination : program.routes;
@@ -172,4 +180,20 @@ function resolve(state: RouterState, i: number, program: Program, at: number, no
     frames.egressPort[i] = neighbours.port[row]!;
   } else if (row === UNREACHABLE) drop(frames, i, DROP.noNeighbour);
   else if (row === QUEUE_FULL) drop(frames, i, DROP.neighbourQueueFull);
+}
+
+/** To the router of another host, whose MAC the route says. */
+function enterTunnel({ frames, remoteRoutes }: RouterState, i: number, program: Program, at: number): void {
+  const { routes } = program;
+  const remote = remoteRoutes.remoteOf(at);
+  const port = tunnelPortOf(program, frames.egressNetwork[i]!);
+  if (remote === NO_REMOTE || port < 0) {
+    drop(frames, i, port < 0 ? DROP.noRoute : DROP.remotesFull);
+    return;
+  }
+  frames.nextMacHigh[i] = routes[at + ROUTER_MAC_AT]!;
+  frames.nextMacLow[i] = routes[at + ROUTER_MAC_AT + 1]!;
+  frames.egressPort[i] = port;
+  frames.egressRemote[i] = remote;
+  frames.egressVni[i] = routes[at + VNI_AT]!;
 }

@@ -1,8 +1,8 @@
 /**
  * The virtual switch: learns where the sender is, decides where the frame goes.
  *
- * Reads: network vlan tagged l3At ingressPort source* destination*. Writes: egressPort interest verdict.
- * Drops: storm, same-port, isolated, vlan-not-carried.
+ * Reads: network vlan tagged l3At ingressPort ingressRemote source* destination*. Writes: egress* interest verdict.
+ * Drops: storm, same-port, split-horizon, isolated, vlan-not-carried.
  * IEEE 802.1Q-2018 sections 8.7 (learning) and 8.8.3 (forwarding), without its filtering of reserved addresses: weft is
  * transparent unless the network asks for it (stages/ingress.ts).
  */
@@ -14,6 +14,7 @@ import {
   FORWARDED,
   type FrameVector,
   forward,
+  forwardToRemote,
   OVERHEARD,
   PENDING,
   ROUTING,
@@ -23,7 +24,18 @@ import { STORM_BROADCAST, STORM_MULTICAST, STORM_UNKNOWN, type StormTable } from
 import * as ethernet from '../../wire/ethernet.js';
 import { TAG_BYTES } from '../../wire/vlan.js';
 import { DROP } from '../drop-reasons.js';
-import { NETWORK_SHARED_GATEWAY, PORT_ISOLATED, type Program, ROLE_SWITCH } from '../program.js';
+import { tunnelPortOf } from '../locations.js';
+import {
+  MAX_PORTS,
+  NETWORK_SHARED_GATEWAY,
+  PORT_ISOLATED,
+  type Program,
+  ROLE_SWITCH,
+  TUNNEL,
+  TUNNEL_INTS,
+  TUNNEL_LEARNS,
+} from '../program.js';
+import { isRouterMac } from '../router-mac.js';
 import { carries } from '../vlan-membership.js';
 
 export function switchFrames(
@@ -33,7 +45,7 @@ export function switchFrames(
   storms: StormTable,
   now: number,
 ): void {
-  const { count, verdict, network, vlan, ingressPort, sourceHigh, sourceLow } = frames;
+  const { count, verdict, network, vlan, sourceHigh, sourceLow } = frames;
   const { networkMacLimit, networkRole } = program;
   let before = -1;
   /** The same for frames to the gateway. */
@@ -42,7 +54,7 @@ export function switchFrames(
   for (let i = 0; i < count; i++) {
     if (verdict[i] !== PENDING) continue;
     if (before >= 0 && isSameConversation(frames, before, i)) {
-      forward(frames, i, frames.egressPort[before]!);
+      forwardToRemote(frames, i, frames.egressPort[before]!, frames.egressRemote[before]!, frames.egressVni[before]!);
       continue;
     }
     if (routed >= 0 && isSameConversation(frames, routed, i) && isPlain(frames, i)) {
@@ -53,7 +65,8 @@ export function switchFrames(
     const hasGateway = networkRole[owner] !== ROLE_SWITCH && vlan[i] === 0 && isPlain(frames, i);
     if (!hasGateway || !isFromGateway(frames, i, program, owner)) {
       const limit = networkMacLimit[owner]!;
-      macs.learn(owner, vlan[i]!, sourceHigh[i]!, sourceLow[i]!, ingressPort[i]!, now, limit);
+      const location = locationOfSender(frames, i, program);
+      if (location >= 0) macs.learn(owner, vlan[i]!, sourceHigh[i]!, sourceLow[i]!, location, now, limit);
     }
     if (hasGateway && isForGateway(frames, i, program, owner)) {
       leaveToRouter(frames, i);
@@ -67,6 +80,17 @@ export function switchFrames(
   }
 }
 
+/** Where the sender is to be found, or -1: nothing is learned of where the frame came from. */
+function locationOfSender(frames: FrameVector, i: number, program: Program): number {
+  const port = frames.ingressPort[i]!;
+  const tunnel = program.portTunnel[port]!;
+  if (tunnel < 0) return port;
+  // RFC 7348 section 4.1: the inner source MAC is behind the outer source address.
+  const remote = frames.ingressRemote[i]!;
+  const learns = (program.tunnels[tunnel * TUNNEL_INTS + TUNNEL.flags]! & TUNNEL_LEARNS) !== 0;
+  return learns && remote >= 0 ? MAX_PORTS + remote : -1;
+}
+
 function leaveToRouter(frames: FrameVector, i: number): void {
   frames.interest[i] = FOR_ROUTER;
   frames.verdict[i] = ROUTING;
@@ -78,19 +102,16 @@ function isPlain(frames: FrameVector, i: number): boolean {
   return frames.l3At[i]! - frames.start[i]! === ethernet.HEADER_BYTES + frames.tagged[i]! * TAG_BYTES;
 }
 
-/** Whether the MAC of the network's gateway, which is weft itself, sent the frame: nothing is learned from who claims to be. */
+/** Whether a MAC of the network's router, which is weft itself, sent the frame: nothing is learned from who claims to be. */
 function isFromGateway(frames: FrameVector, i: number, program: Program, owner: number): boolean {
   if ((program.networkFlags[owner]! & NETWORK_SHARED_GATEWAY) !== 0) return false;
-  return frames.sourceLow[i] === program.gatewayMacLow[owner] && frames.sourceHigh[i] === program.gatewayMacHigh[owner];
+  return isRouterMac(program, owner, frames.sourceHigh[i]!, frames.sourceLow[i]!);
 }
 
-/** Whether the frame is for the MAC of a gateway that is weft itself. */
+/** Whether the frame is for a MAC of a gateway that is weft itself. */
 function isForGateway(frames: FrameVector, i: number, program: Program, owner: number): boolean {
   if ((program.networkFlags[owner]! & NETWORK_SHARED_GATEWAY) !== 0) return false;
-  return (
-    frames.destinationLow[i] === program.gatewayMacLow[owner] &&
-    frames.destinationHigh[i] === program.gatewayMacHigh[owner]
-  );
+  return isRouterMac(program, owner, frames.destinationHigh[i]!, frames.destinationLow[i]!);
 }
 
 /** Notes on a forwarded frame why the router may want to look at it. */
@@ -109,22 +130,23 @@ function noteInterest(frames: FrameVector, i: number, program: Program, owner: n
 }
 
 /**
- * Whether two frames of a turn have the same port, VLAN and addresses, so that what was decided for one holds for the other.
+ * Whether two frames of a turn came by the same way and have the same VLAN and addresses, so that what was decided for one holds for the other.
  * Frames come in runs: this saves two lookups for most of them.
  */
 function isSameConversation(frames: FrameVector, a: number, b: number): boolean {
-  const { ingressPort, vlan, sourceHigh, sourceLow, destinationHigh, destinationLow } = frames;
+  const { ingressPort, ingressRemote, vlan, sourceHigh, sourceLow, destinationHigh, destinationLow } = frames;
   return (
     destinationLow[a] === destinationLow[b] &&
     sourceLow[a] === sourceLow[b] &&
     ingressPort[a] === ingressPort[b] &&
+    ingressRemote[a] === ingressRemote[b] &&
     vlan[a] === vlan[b] &&
     destinationHigh[a] === destinationHigh[b] &&
     sourceHigh[a] === sourceHigh[b]
   );
 }
 
-/** One frame: to the port that owns the destination, to all, or nowhere. */
+/** One frame: to the port or the VTEP that the destination is behind, to all, or nowhere. */
 function decide(
   frames: FrameVector,
   i: number,
@@ -144,17 +166,20 @@ function decide(
     else drop(frames, i, DROP.storm);
     return;
   }
-  const target = macs.find(owner, frames.vlan[i]!, high, low, now, program.networkAgeingMs[owner]!);
+  const location = macs.find(owner, frames.vlan[i]!, high, low, now, program.networkAgeingMs[owner]!);
+  const target = location < MAX_PORTS ? location : tunnelPortOf(program, owner);
   if (target < 0) {
     if (storms.take(port, STORM_UNKNOWN, program.networkStormUnknown[owner]!, now)) forward(frames, i, FLOOD);
     else drop(frames, i, DROP.storm);
   } else if (target === port) {
-    drop(frames, i, DROP.samePort);
+    drop(frames, i, location < MAX_PORTS ? DROP.samePort : DROP.splitHorizon);
   } else if ((program.portFlags[target]! & program.portFlags[port]! & PORT_ISOLATED) !== 0) {
     drop(frames, i, DROP.isolated);
   } else if (!carries(program, target, frames.vlan[i]!)) {
     drop(frames, i, DROP.vlanNotCarried);
-  } else {
+  } else if (location < MAX_PORTS) {
     forward(frames, i, target);
+  } else {
+    forwardToRemote(frames, i, target, location - MAX_PORTS, -1);
   }
 }

@@ -1,0 +1,408 @@
+/**
+ * Takes encapsulation off: what came in at the ports of VTEPs becomes arrivals of the tunnels of overlay networks (RFC 7348).
+ *
+ *   staged rows                                      rows of the vector
+ *   socket: message of joined datagrams      ──>     inner frames; TCP segments put together again (frames/coalesce.ts)
+ *   TAP:    outer frame                      ──>     inner frame; or the frame itself, when it is none for the tunnel
+ *
+ * Every datagram is an arrival of the port of the VTEP, and ends here: consumed, or dropped by name. The frame inside of it is an
+ * arrival of the port that stands for the tunnel, and goes on like any other.
+ *
+ * Drops, in this order: vxlan-malformed, vxlan-flags, vxlan-own-address, vxlan-unknown-vni, vxlan-unknown-vtep, vxlan-checksum,
+ * remotes-full, vxlan-congestion; vxlan-fragment where there is no VXLAN header to look at.
+ *
+ * Memory. A row needs 12 bytes in front of it for a vnet header, and only 8 of VXLAN become free. So the pieces of a message are moved
+ * down, the first by most, each 4 bytes less than the one before; the addon leaves room for that in front of messages.
+ *
+ * Invariant: rows of one receive lie in the order of their memory and do not overlap, vnet headers included.
+ */
+import { Coalescer } from '../frames/coalesce.js';
+import type { FrameVector } from '../frames/frame-vector.js';
+import { ARRIVAL_ROWS, type Slab, SPREAD_BYTES, STAGED_ROWS, VECTOR_ROWS } from '../frames/slab.js';
+import * as unfinished from '../frames/unfinished.js';
+import type { PortIo } from '../ports/port.js';
+import * as words from '../wire/address-words.js';
+import * as checksum from '../wire/checksum.js';
+import * as ecn from '../wire/ecn.js';
+import * as ethernet from '../wire/ethernet.js';
+import * as ipv4 from '../wire/ipv4.js';
+import * as ipv6 from '../wire/ipv6.js';
+import * as udp from '../wire/udp.js';
+import * as vlan from '../wire/vlan.js';
+import * as vnet from '../wire/vnet-header.js';
+import * as vxlan from '../wire/vxlan.js';
+import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from './counters.js';
+import { DROP } from './drop-reasons.js';
+import { NOT_DROPPED } from './frame-tap.js';
+import { DATAGRAM, FOREIGN, OuterFrame } from './outer-frame.js';
+import type { OuterRecorder } from './outer-recorder.js';
+import { emptyProgram, type Program, TUNNEL, TUNNEL_INTS, VTEP, VTEP_INTS, VTEP_TAP } from './program.js';
+import type { Tunnels } from './tunnels.js';
+
+/** Datagrams that the kernel joins in one message; one that has more is not what a VTEP sends. */
+export const MAX_PIECES = 64;
+/** What each piece of a message needs more than the one behind it. */
+const SPREAD_STEP = vnet.HEADER_BYTES - vxlan.HEADER_BYTES;
+/** `remote` that was not looked for yet. */
+const UNKNOWN = -2;
+const NONE = -1;
+
+export class Decapsulator {
+  private readonly frames: FrameVector;
+  private readonly slab: Slab;
+  private readonly io: PortIo;
+  private readonly tunnels: Tunnels;
+  private readonly counters: Counters;
+  private readonly recorder: OuterRecorder;
+  private readonly coalescer: Coalescer;
+  private readonly outer = new OuterFrame();
+  private program: Program = emptyProgram();
+  private now = 0;
+  /** The next row of the vector, and the end of what was received. */
+  row = 0;
+  receivedAt = 0;
+  /** The end of what lies in the slab in front of the next row. */
+  private floor = 0;
+  /** The VTEP and the port of it that is being received from. */
+  private port = 0;
+  private vtep = 0;
+  private vtepAt = 0;
+  /** Of the sender of the message at hand: row of the remotes (UNKNOWN, NONE), and whether it is this VTEP itself. */
+  private remote = UNKNOWN;
+  private isOwn = false;
+  /** Whether the outer checksum is known to be right, or there is none to look at. */
+  private isOuterGood = true;
+  /** The VNI that was looked for last, and its tunnel. */
+  private vni = NONE;
+  private tunnel = NONE;
+  /** Where the inner packet is whose ECN bits have to change, NONE = nowhere; its family, and what they become. */
+  private markAt = NONE;
+  private markFamily = 0;
+  private mark = 0;
+
+  constructor(
+    frames: FrameVector,
+    slab: Slab,
+    io: PortIo,
+    tunnels: Tunnels,
+    counters: Counters,
+    recorder: OuterRecorder,
+  ) {
+    this.frames = frames;
+    this.slab = slab;
+    this.io = io;
+    this.tunnels = tunnels;
+    this.counters = counters;
+    this.recorder = recorder;
+    this.coalescer = new Coalescer(frames, slab, io);
+  }
+
+  /**
+   * Reads up to `messages` from `port`, which has a VTEP, into the slab between `at` and `endAt`, and takes the encapsulation off: rows
+   * from `firstRow` on to before `row`. Reads for as long as the rows that are left are enough, however many datagrams a
+   * message holds. Returns messages, or -errno when there was none.
+   */
+  receive(
+    program: Program,
+    port: number,
+    firstRow: number,
+    messages: number,
+    at: number,
+    endAt: number,
+    now: number,
+  ): number {
+    const { frames, io } = this;
+    this.begin(program, port, firstRow, at, now);
+    const isTap = program.vteps[this.vtepAt + VTEP.kind] === VTEP_TAP;
+    // The addon leaves room to spread joined datagrams in front of what sockets and TAPs of tunnels give it, not of other TAPs.
+    const isNarrow = program.portHeaderBytes[port] === vnet.HEADER_BYTES;
+    let taken = 0;
+    while (taken < messages) {
+      const fitting = Math.min(STAGED_ROWS, messages - taken, ((ARRIVAL_ROWS - this.row) / MAX_PIECES) | 0);
+      const most = isNarrow ? Math.min(1, fitting) : fitting;
+      if (most <= 0) break;
+      const from = this.receivedAt + (isNarrow ? SPREAD_BYTES : 0);
+      const got = io.receiveBurst(port, VECTOR_ROWS, most, from, endAt);
+      if (got < 0 && taken === 0) return got;
+      if (got <= 0) break;
+      taken += got;
+      const last = VECTOR_ROWS + got - 1;
+      this.floor = this.receivedAt;
+      this.receivedAt = frames.start[last]! + frames.length[last]!;
+      for (let staged = VECTOR_ROWS; staged <= last; staged++) {
+        if (isTap) this.takeFrame(staged);
+        else this.takeMessage(staged);
+      }
+      if (got < most) break;
+    }
+    this.coalescer.close();
+    this.countInner(firstRow, this.row);
+    return taken;
+  }
+
+  private begin(program: Program, port: number, firstRow: number, at: number, now: number): void {
+    this.program = program;
+    this.now = now;
+    this.port = port;
+    this.vtep = program.portVtep[port]!;
+    this.vtepAt = this.vtep * VTEP_INTS;
+    this.row = firstRow;
+    this.receivedAt = at;
+    this.vni = NONE;
+  }
+
+  /** One message of a socket: a datagram, or several that the kernel has joined. */
+  private takeMessage(staged: number): void {
+    const { start, length, rxPeer } = this.frames;
+    this.outer.readPeer(rxPeer, staged);
+    this.isOuterGood = true;
+    this.beginMessage();
+    this.takePieces(start[staged]!, length[staged]!, rxPeer.segmentBytes(staged), 0);
+  }
+
+  /** One frame of a TAP. */
+  private takeFrame(staged: number): void {
+    const { program, outer, vtepAt } = this;
+    const { view } = this.slab;
+    const at = this.frames.start[staged]!;
+    const length = this.frames.length[staged]!;
+    const headerBytes = program.portHeaderBytes[this.port]!;
+    // The twelve bytes that every vnet header has go where the rest of the datapath looks for them.
+    if (headerBytes === vnet.TUNNEL_HEADER_BYTES) this.slab.bytes.copyWithin(at - 12, at - 24, at - 12);
+    else if (headerBytes === 0) vnet.writePlain(view, at - vnet.HEADER_BYTES);
+    const type = vnet.gsoType(view, at - vnet.HEADER_BYTES);
+    const kind = outer.read(view, at, length, program.vteps, vtepAt, type !== vnet.GSO_NONE);
+    if (kind === FOREIGN) {
+      this.addRow(at, length, this.port, NONE);
+      return;
+    }
+    if (kind !== DATAGRAM) {
+      this.endOuter(1, length, DROP.vxlanFragment);
+      this.recorder.frame(program, at, length, at + length, this.port, DROP.vxlanFragment);
+      return;
+    }
+    this.isOuterGood = udp.checksum(view, outer.l4At) === 0 || type !== vnet.GSO_NONE;
+    this.beginMessage();
+    if (type === vnet.GSO_UDP) {
+      this.recorder.frame(program, at, length, outer.l4At, this.port, NOT_DROPPED);
+      this.takePieces(
+        outer.payloadAt,
+        outer.end - outer.payloadAt,
+        vnet.gsoSize(view, at - vnet.HEADER_BYTES),
+        outer.payloadAt - at,
+      );
+      return;
+    }
+    this.takeOne(at, length, type);
+  }
+
+  /** The one datagram of an outer frame, or the super-frame in it. */
+  private takeOne(at: number, length: number, gsoType: number): void {
+    const { outer, program } = this;
+    const { view } = this.slab;
+    const header = at - vnet.HEADER_BYTES;
+    const innerAt = outer.payloadAt + vxlan.HEADER_BYTES;
+    let reason = this.judge(outer.payloadAt, outer.end - outer.payloadAt, at);
+    const isPartial = (vnet.flags(view, header) & vnet.FLAG_NEEDS_CHECKSUM) !== 0;
+    // Behind the outer headers, it is the inner packet whose checksum or segmentation is left to do.
+    const isInner = isPartial && at + vnet.checksumStart(view, header) > outer.l4At;
+    const tunnelBits = gsoType & (vnet.GSO_TUNNEL_IPV4 | vnet.GSO_TUNNEL_IPV6);
+    if (reason < 0 && gsoType !== vnet.GSO_NONE && (tunnelBits === 0 || !isInner)) reason = DROP.vxlanMalformed;
+    if (reason < 0 && isInner && at + vnet.checksumStart(view, header) < innerAt) reason = DROP.vxlanMalformed;
+    this.recorder.frame(program, at, length, outer.l4At, this.port, reason < 0 ? NOT_DROPPED : reason);
+    this.endOuter(1, length, reason);
+    if (reason >= 0) return;
+    if (!isInner) {
+      this.deliver(innerAt, outer.end - innerAt, 0);
+      return;
+    }
+    this.coalescer.close();
+    const to = innerAt - vnet.HEADER_BYTES;
+    this.slab.bytes.copyWithin(to, header, header + vnet.HEADER_BYTES);
+    vnet.shiftChecksumStart(view, to, at - innerAt);
+    vnet.setGsoType(view, to, gsoType & ~tunnelBits);
+    this.accept(outer.end - innerAt);
+    this.addRow(innerAt, outer.end - innerAt, this.tunnelPort(), this.remote);
+  }
+
+  /** The datagrams of a message, `segmentBytes` each but the last (0: it is one). `headBytes`: outer headers that stand in front. */
+  private takePieces(at: number, length: number, segmentBytes: number, headBytes: number): void {
+    const isJoined = segmentBytes > 0 && segmentBytes < length;
+    const count = isJoined ? Math.ceil(length / segmentBytes) : 1;
+    // There is room in front of messages of sockets, and in front of most others.
+    const lowestAt = at + vxlan.HEADER_BYTES - SPREAD_STEP * (count - 1) - vnet.HEADER_BYTES;
+    if (count > MAX_PIECES || lowestAt < this.floor) {
+      this.endOuter(count, length + headBytes * count, DROP.vxlanMalformed);
+      return;
+    }
+    const step = isJoined ? segmentBytes : length;
+    for (let piece = 0; piece < count; piece++) {
+      const pieceAt = at + piece * step;
+      const bytes = Math.min(step, at + length - pieceAt);
+      const reason = this.judge(pieceAt, bytes, 0);
+      if (headBytes === 0) {
+        const fate = reason < 0 ? NOT_DROPPED : reason;
+        this.recorder.datagram(this.program, this.vtepAt, this.outer, pieceAt, bytes, this.port, fate);
+      }
+      this.endOuter(1, bytes + headBytes, reason);
+      if (reason >= 0) continue;
+      this.deliver(pieceAt + vxlan.HEADER_BYTES, bytes - vxlan.HEADER_BYTES, SPREAD_STEP * (count - 1 - piece));
+    }
+  }
+
+  private beginMessage(): void {
+    const { vteps } = this.program;
+    const { vtepAt } = this;
+    const { source, family } = this.outer;
+    this.remote = UNKNOWN;
+    this.isOwn =
+      family === vteps[vtepAt + VTEP.family] &&
+      words.isSame(source, 0, vteps, vtepAt + VTEP.address) &&
+      !words.isZero(source, 0);
+  }
+
+  /**
+   * Why the datagram with its payload at `at` is dropped, or -1: then `tunnel` and `remote` are those that it belongs to. Changes nothing
+   * in the datagram. `frameAt`: of a TAP, where its outer frame begins.
+   */
+  private judge(at: number, bytes: number, frameAt: number): number {
+    const { view } = this.slab;
+    const { tunnels } = this;
+    const { family, source, trafficClass } = this.outer;
+    this.markAt = NONE;
+    if (!vxlan.check(bytes)) return DROP.vxlanMalformed;
+    if (!vxlan.hasVni(view, at)) return DROP.vxlanFlags;
+    if (this.isOwn) return DROP.vxlanOwnAddress;
+    if (words.isZero(source, 0) || words.isMulticast(source, 0, family)) return DROP.vxlanMalformed;
+    const vni = vxlan.vni(view, at);
+    if (vni !== this.vni) {
+      this.vni = vni;
+      this.tunnel = tunnels.tunnelOf(this.vtep, vni);
+    }
+    if (this.tunnel < 0) return DROP.vxlanUnknownVni;
+    const key = this.program.vteps[this.vtepAt + VTEP.key]!;
+    if (this.remote === UNKNOWN) this.remote = tunnels.remotes.find(key, family, source, 0);
+    if (tunnels.isClosed(this.tunnel)) {
+      const network = this.program.tunnels[this.tunnel * TUNNEL_INTS + TUNNEL.network]!;
+      if (this.remote < 0 || !tunnels.isAllowed(network, this.remote)) return DROP.vxlanUnknownVtep;
+    }
+    if (!this.isOuterGood && !this.isOuterSound(frameAt)) return DROP.vxlanChecksum;
+    if (this.remote < 0) this.remote = tunnels.remotes.intern(key, family, source, 0, this.now);
+    if (this.remote < 0) return DROP.remotesFull;
+    if ((trafficClass & ecn.MASK) === ecn.NOT_ECT) return NONE;
+    const innerAt = at + vxlan.HEADER_BYTES;
+    return this.combineEcn(innerAt, at + bytes, trafficClass & ecn.MASK) ? NONE : DROP.vxlanCongestion;
+  }
+
+  /** RFC 6040: what the path marked on the outer header is to reach the inner packet. False when that has to be dropped. */
+  private combineEcn(at: number, end: number, outerBits: number): boolean {
+    const { view } = this.slab;
+    let type = ethernet.etherType(view, at);
+    let l3At = at + ethernet.HEADER_BYTES;
+    for (let tags = 0; tags < 2 && vlan.isTag(type) && l3At + vlan.TAG_BYTES <= end; tags++) {
+      type = vlan.innerType(view, l3At - 2);
+      l3At += vlan.TAG_BYTES;
+    }
+    const room = end - l3At;
+    const isIpv4 = type === ethernet.TYPE_IPV4 && ipv4.check(view, l3At, room);
+    if (!isIpv4 && !(type === ethernet.TYPE_IPV6 && ipv6.check(view, l3At, room))) return true;
+    const family = isIpv4 ? 4 : 6;
+    const inner = ecn.bits(view, l3At, family);
+    this.mark = ecn.combine(inner, outerBits);
+    if (this.mark === ecn.CONGESTED) return false;
+    this.markFamily = family;
+    if (this.mark !== inner) this.markAt = l3At;
+    return true;
+  }
+
+  /** Books the inner frame of `bytes` that was found good, and marks it. */
+  private accept(bytes: number): void {
+    this.tunnels.remotes.countReceived(this.remote, 1, bytes, this.now);
+    if (this.markAt !== NONE) ecn.setBits(this.slab.view, this.markAt, this.markFamily, this.mark);
+  }
+
+  /** Whether the checksum of the outer datagram is right, which is there and was not looked at by anybody. */
+  private isOuterSound(frameAt: number): boolean {
+    const { outer, io } = this;
+    const { view } = this.slab;
+    const header = frameAt - vnet.HEADER_BYTES;
+    const flags = vnet.flags(view, header);
+    if ((flags & vnet.FLAG_DATA_VALID) !== 0) return true;
+    const bytes = outer.end - outer.l4At;
+    const pseudo = checksum.pseudoSum(view, outer.l3At, outer.family, ipv4.PROTOCOL_UDP, bytes);
+    if ((flags & vnet.FLAG_NEEDS_CHECKSUM) === 0) return io.sum(outer.l4At, bytes, pseudo) === 0xffff;
+    const start = frameAt + vnet.checksumStart(view, header);
+    const field = start + vnet.checksumOffset(view, header);
+    if (start === outer.l4At) return true;
+    if (start < outer.payloadAt || field + 2 > outer.end || ((start - outer.l4At) & 1) !== 0) return false;
+    // Local checksum offload: what follows sums up to the complement of what the inner field holds now.
+    const total = io.sum(outer.l4At, start - outer.l4At, pseudo);
+    return checksum.fold(total + (~view.getUint16(field) & 0xffff)) === 0xffff;
+  }
+
+  /** The inner frame at `at` becomes part of the run before it, or a row of its own that begins up to `shift` bytes lower. */
+  private deliver(at: number, length: number, shift: number): void {
+    const { coalescer } = this;
+    const port = this.tunnelPort();
+    this.accept(length);
+    if (coalescer.take(at, length, port, this.remote)) {
+      this.floor = coalescer.end;
+      return;
+    }
+    coalescer.close();
+    const to = Math.max(at - shift, this.floor + vnet.HEADER_BYTES);
+    if (to !== at) this.slab.bytes.copyWithin(to, at, at + length);
+    const isUnfinished = unfinished.writeHeader(this.slab.view, to, length, this.innerMtu());
+    const row = this.addRow(to, length, port, this.remote);
+    if (!isUnfinished) coalescer.open(row);
+  }
+
+  private addRow(at: number, length: number, port: number, remote: number): number {
+    const { frames } = this;
+    const row = this.row++;
+    frames.start[row] = at;
+    frames.length[row] = length;
+    frames.ingressPort[row] = port;
+    frames.ingressRemote[row] = remote;
+    this.floor = at + length;
+    return row;
+  }
+
+  /** Of the network of the tunnel. */
+  private innerMtu(): number {
+    const { program } = this;
+    return program.networkMtu[program.tunnels[this.tunnel * TUNNEL_INTS + TUNNEL.network]!]!;
+  }
+
+  private tunnelPort(): number {
+    return this.program.tunnels[this.tunnel * TUNNEL_INTS + TUNNEL.port]!;
+  }
+
+  /** Books `count` arrivals of the port that end here: consumed, or dropped for `reason`. */
+  private endOuter(count: number, bytes: number, reason: number): void {
+    const { values } = this.counters;
+    const { port } = this;
+    values[portAt(port, PORT.rxFrames)]! += count;
+    values[portAt(port, PORT.rxBytes)]! += bytes;
+    values[totalAt(TOTAL.arrivals)]! += count;
+    if (reason < 0) {
+      values[totalAt(TOTAL.consumed)]! += count;
+      return;
+    }
+    values[totalAt(TOTAL.dropped)]! += count;
+    values[dropAt(reason)]! += count;
+    values[portAt(port, PORT.rxDropped)]! += count;
+    values[portDropAt(port, reason)]! += count;
+  }
+
+  /** Rows from `first` to before `end` have arrived at their ports. */
+  private countInner(first: number, end: number): void {
+    const { ingressPort, length } = this.frames;
+    const { values } = this.counters;
+    for (let row = first; row < end; row++) {
+      const port = ingressPort[row]!;
+      values[portAt(port, PORT.rxFrames)]!++;
+      values[portAt(port, PORT.rxBytes)]! += length[row]!;
+    }
+  }
+}
