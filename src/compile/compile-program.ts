@@ -16,19 +16,27 @@ import type { EndpointSpec } from '../model/endpoint.js';
 import type { NetworkSpec } from '../model/network.js';
 import { parseMac } from '../wire/addresses.js';
 import type { CompiledNetwork, CompiledPort, CompileInput } from './compile-input.js';
+import { compileOverlay } from './compile-overlay.js';
 import { compileRouter, routerFlags } from './compile-router.js';
+import type { CompiledVtep } from './overlay-tunnel.js';
 import { TrunkSets } from './trunk-sets.js';
 import type { UplinkSegment } from './uplink-segment.js';
 
-/** Stations on an uplink segment that are learned; nothing is switched there, so few matter. */
+/** Stations on an uplink segment or on that of a VTEP that are learned; nothing is switched there, so few matter. */
 const UPLINK_MAC_LIMIT = 1024;
+const UNDERLAY_AGEING_MS = 300_000;
 
 export function compileProgram(input: CompileInput): Program {
   const networks = [...input.networks];
+  const vteps = [...input.vteps];
   const ports = [...input.ports].sort((a, b) => a.index - b.index);
-  const networkCount = networks.reduce((count, each) => Math.max(count, each.index + 1, each.uplinkIndex + 1), 0);
+  const rows = [
+    ...networks.flatMap(({ index, uplinkIndex }) => [index, uplinkIndex]),
+    ...vteps.map(({ index }) => index),
+  ];
+  const networkCount = rows.reduce((count, row) => Math.max(count, row + 1), 0);
   const portCount = ports.length === 0 ? 0 : ports[ports.length - 1]!.index + 1;
-  const rowOf = rowsOfPorts(networks, ports);
+  const rowOf = rowsOfPorts(networks, vteps, ports);
   const trunks = new TrunkSets();
   const program: Program = {
     version: input.version,
@@ -36,24 +44,29 @@ export function compileProgram(input: CompileInput): Program {
     portNetwork: new Int32Array(portCount).fill(-1),
     portSerial: new Int32Array(portCount),
     portHeaderBytes: new Uint8Array(portCount),
-    portAccepts: new Uint8Array(portCount),
+    portAccepts: new Uint16Array(portCount),
     portFlags: new Uint8Array(portCount),
     portVlanMode: new Uint8Array(portCount),
     portVlan: new Int32Array(portCount),
     portTrunk: new Int32Array(portCount).fill(-1),
     portCapture: new Uint8Array(portCount),
     networkCount,
-    ...networkColumns(networks, networkCount),
+    ...networkColumns(networks, vteps, networkCount),
     ...memberColumns(ports, rowOf, networkCount),
     trunkSets: new Int32Array(0),
     staticMacs: staticMacs(ports, rowOf),
-    ...compileRouter(networks, ports, networkCount),
+    ...compileRouter(networks, vteps, ports, networkCount),
+    ...compileOverlay(networks, vteps, ports, portCount, networkCount),
     captureSnaplen: input.capture.snaplen,
   };
+  const overlays = new Map(networks.map(({ spec }) => [spec.name, spec.overlay]));
   for (const port of ports) {
     fillPort(program, port, rowOf.get(port)!, trunks);
+    // A tunnel carries tags or the untagged domain alone (RFC 7348 section 6.1).
+    const isUntagged = port.role === 'tunnel' && overlays.get(port.network)?.innerVlan === 'strip';
+    if (isUntagged) program.portVlanMode[port.index] = VLAN_ACCESS;
     if (input.capture.snaplen === 0) continue;
-    program.portCapture[port.index] = input.capture.flagsOf(port.endpoint?.name ?? null, port.network);
+    program.portCapture[port.index] = input.capture.flagsOf(port);
   }
   program.trunkSets = trunks.toArray();
   return program;
@@ -62,11 +75,14 @@ export function compileProgram(input: CompileInput): Program {
 /** The row of the network columns that each port is on. */
 function rowsOfPorts(
   networks: readonly CompiledNetwork[],
+  vteps: readonly CompiledVtep[],
   ports: readonly CompiledPort[],
 ): ReadonlyMap<CompiledPort, number> {
   const byName = new Map(networks.map((network) => [network.spec.name, network]));
+  const byKey = new Map(vteps.map((vtep) => [vtep.key, vtep]));
   return new Map(
     ports.map((port) => {
+      if (port.role === 'underlay') return [port, byKey.get(port.network)!.index];
       const { index, uplinkIndex } = byName.get(port.network)!;
       return [port, port.role === 'uplink' ? uplinkIndex : index];
     }),
@@ -106,7 +122,11 @@ type NetworkColumns = Pick<
   | 'networkStormUnknown'
 >;
 
-function networkColumns(networks: readonly CompiledNetwork[], count: number): NetworkColumns {
+function networkColumns(
+  networks: readonly CompiledNetwork[],
+  vteps: readonly CompiledVtep[],
+  count: number,
+): NetworkColumns {
   const columns = {
     networkMtu: new Int32Array(count),
     networkAgeingMs: new Int32Array(count),
@@ -116,6 +136,11 @@ function networkColumns(networks: readonly CompiledNetwork[], count: number): Ne
     networkStormMulticast: new Int32Array(count),
     networkStormUnknown: new Int32Array(count),
   };
+  for (const { index, mtu } of vteps) {
+    columns.networkMtu[index] = mtu;
+    columns.networkAgeingMs[index] = UNDERLAY_AGEING_MS;
+    columns.networkMacLimit[index] = UPLINK_MAC_LIMIT;
+  }
   for (const network of networks) {
     const { index, uplinkIndex, segment, spec } = network;
     if (uplinkIndex >= 0) fillUplink(columns, uplinkIndex, spec, segment);

@@ -16,6 +16,8 @@ import {
   NETWORK_ADVERTISE,
   NETWORK_DHCP,
   NETWORK_SHARED_GATEWAY,
+  NETWORK_SUPPRESS,
+  NETWORK_TELLS_MTU,
   OWN_GATEWAY,
   OWN_POOL,
   OWN_STATIC,
@@ -29,14 +31,18 @@ import {
 } from '../datapath/program.js';
 import type { EndpointSpec } from '../model/endpoint.js';
 import type { NatSpec } from '../model/network.js';
+import { hasOwnGateway } from '../model/network-kind.js';
 import { familiesOf } from '../model/outside.js';
 import { isEveryAddress, isOfFamily, publishedPorts } from '../model/published-port.js';
 import { parseMac } from '../wire/addresses.js';
 import { addressWords, familyAndWords, ipFrom, NO_WORDS } from './address-rows.js';
 import type { CompiledNetwork, CompiledPort } from './compile-input.js';
+import { fillUnderlays } from './compile-overlay.js';
 import { insideRoutes, type Route, routedTogether, routeRow, subnetFrom, uplinkRoutes } from './compile-routes.js';
 import { endpointRows } from './endpoint-rows.js';
 import { IntRows } from './int-rows.js';
+import { keyOf } from './network-key.js';
+import type { CompiledVtep } from './overlay-tunnel.js';
 
 type RouterColumns = Pick<
   Program,
@@ -72,18 +78,19 @@ const TRANSLATE6 = { routed: TRANSLATE_NONE, nat66: TRANSLATE_PORTS, nptv6: TRAN
 /** `ports` in the order of their rows. */
 export function compileRouter(
   networks: readonly CompiledNetwork[],
+  vteps: readonly CompiledVtep[],
   ports: readonly CompiledPort[],
   count: number,
 ): RouterColumns {
   const columns = emptyColumns(count);
   const byRow = [...networks].sort((a, b) => a.index - b.index);
   const routes = new Map<number, Route[]>();
-  const own: number[] = [];
+  const own: number[] = fillUnderlays(vteps, columns);
   for (const network of byRow) {
     const { index, uplinkIndex, spec } = network;
     columns.networkKey[index] = keyOf(network.id);
     const others = routedTogether(network, byRow);
-    if (spec.type !== 'nat' && others.length === 0) continue;
+    if (!hasOwnGateway(spec) && others.length === 0) continue;
     columns.networkRole[index] = ROLE_INSIDE;
     setMac(columns, index, network.gatewayMac);
     own.push(...gatewayRows(network));
@@ -102,7 +109,8 @@ export function compileRouter(
   const neighbours = new IntRows();
   const published = new IntRows();
   for (const port of ports) {
-    const network = byName.get(port.network)!;
+    const network = byName.get(port.network);
+    if (network === undefined || port.role === 'underlay') continue;
     if (port.role === 'service') columns.networkServicePort[network.index] = port.index;
     if (columns.networkRole[network.index] === ROLE_SWITCH) continue;
     neighbourRows(neighbours, port, network);
@@ -121,9 +129,12 @@ export function compileRouter(
 
 /** Bits of `networkFlags` of the inside of a network. */
 export function routerFlags(network: CompiledNetwork, all: readonly CompiledNetwork[]): number {
-  const { type, advertise, dhcp } = network.spec;
-  if (type === 'nat') return (advertise ? NETWORK_ADVERTISE : 0) | (dhcp?.enabled === true ? NETWORK_DHCP : 0);
-  return routedTogether(network, all).length > 0 ? NETWORK_SHARED_GATEWAY : 0;
+  const { advertise, dhcp, overlay } = network.spec;
+  const ofTunnel = overlay === null ? 0 : NETWORK_TELLS_MTU | (overlay.suppress ? NETWORK_SUPPRESS : 0);
+  if (hasOwnGateway(network.spec)) {
+    return ofTunnel | (advertise ? NETWORK_ADVERTISE : 0) | (dhcp?.enabled === true ? NETWORK_DHCP : 0);
+  }
+  return ofTunnel | (routedTogether(network, all).length > 0 ? NETWORK_SHARED_GATEWAY : 0);
 }
 
 function emptyColumns(count: number) {
@@ -136,13 +147,6 @@ function emptyColumns(count: number) {
     networkUplink: new Int32Array(count).fill(-1),
     natPolicy: new Int32Array(count * NAT_POLICY_INTS),
   };
-}
-
-/** FNV-1a of the id of a network: the same in every process, never 0. */
-export function keyOf(id: string): number {
-  let hash = 0x811c9dc5 | 0;
-  for (let at = 0; at < id.length; at++) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193);
-  return hash === 0 ? 1 : hash;
 }
 
 function setMac(columns: Pick<RouterColumns, 'gatewayMacHigh' | 'gatewayMacLow'>, row: number, text: string | null) {
@@ -201,9 +205,8 @@ function neighbourRows(rows: IntRows, port: CompiledPort, network: CompiledNetwo
       rows.addAll([network.uplinkIndex, ...familyAndWords(address), ...macInts(mac), index]);
     }
   } else if (role === 'host') {
-    for (const address of network.spec.gateway) {
-      rows.addAll([network.index, ...familyAndWords(address), ...macInts(network.gatewayMac ?? ''), index]);
-    }
+    const { mac, addresses } = network.host ?? { mac: '', addresses: [] };
+    for (const address of addresses) rows.addAll([network.index, ...familyAndWords(address), ...macInts(mac), index]);
   } else if (endpoint !== null) {
     for (const neighbour of endpointRows(endpoint).neighbours) {
       rows.add(network.index);

@@ -2,10 +2,12 @@
  * Where frames may go that enter the router from a network: its own subnets, those of networks that it has routes to, and the
  * outside. From the outside they may go to the subnets of the one network that the uplink serves, and NAT decides which do.
  */
-import { ROUTE_PLAIN } from '../datapath/program.js';
+import { ROUTE_PLAIN, ROUTE_REMOTE } from '../datapath/program.js';
 import { type Family, holds, type Ip, parseIp, parseSubnet, type Subnet, subnetOf } from '../model/ip.js';
-import type { NatSpec, NetworkSpec } from '../model/network.js';
-import { addressWords, NO_WORDS } from './address-rows.js';
+import type { NatSpec, NetworkSpec, RemoteSubnet } from '../model/network.js';
+import { hasGateway, hasOwnGateway } from '../model/network-kind.js';
+import { parseMac } from '../wire/addresses.js';
+import { addressWords, ipFrom, NO_WORDS } from './address-rows.js';
 import type { UplinkSegment } from './uplink-segment.js';
 
 export interface Route {
@@ -15,6 +17,8 @@ export interface Route {
   /** null: the destination is on the segment itself. */
   nextHop: Ip | null;
   flags: number;
+  /** With ROUTE_REMOTE: the router of the other host, and the VNI of the target network. */
+  remote: (RemoteSubnet & { vni: number }) | null;
 }
 
 /** A network that the router knows, with the rows of its inside and of its uplink (-1: none). */
@@ -27,10 +31,10 @@ export interface RoutedNetwork {
 
 /** Networks that exchange packets with this one; naming one on either side is enough. */
 export function routedTogether(network: RoutedNetwork, all: readonly RoutedNetwork[]): RoutedNetwork[] {
-  const { name, type, routesTo } = network.spec;
-  if (type === 'private') return [];
+  const { name, routesTo } = network.spec;
+  if (!hasGateway(network.spec)) return [];
   return all.filter(({ spec }) => {
-    if (spec.type === 'private' || spec.name === name) return false;
+    if (!hasGateway(spec) || spec.name === name) return false;
     return routesTo.includes(spec.name) || spec.routesTo.includes(name);
   });
 }
@@ -38,7 +42,7 @@ export function routedTogether(network: RoutedNetwork, all: readonly RoutedNetwo
 /** Of the inside of a network, longest prefix first. */
 export function insideRoutes(network: RoutedNetwork, others: readonly RoutedNetwork[]): Route[] {
   // Where the host owns the gateway, the host routes between the subnets of the network itself.
-  const reached = network.spec.type === 'nat' ? [network, ...others] : others;
+  const reached = hasOwnGateway(network.spec) ? [network, ...others] : others;
   const routes = reached.flatMap(connected);
   const { segment, uplinkIndex, spec } = network;
   if (segment !== null && spec.nat !== null) routes.push(...outsideRoutes(segment, spec.nat, uplinkIndex));
@@ -50,8 +54,19 @@ export function uplinkRoutes(network: RoutedNetwork): Route[] {
   return longestFirst(connected(network));
 }
 
+/** What is on the segment itself, on this host or another, and what is behind the routers of other hosts on it. */
 function connected({ index, spec }: RoutedNetwork): Route[] {
-  return spec.subnets.map((text) => ({ subnet: subnetFrom(text), target: index, nextHop: null, flags: 0 }));
+  const target = { target: index, nextHop: null };
+  const own = spec.subnets.map((text) => ({ ...target, subnet: subnetFrom(text), flags: 0, remote: null }));
+  const { overlay } = spec;
+  if (overlay === null) return own;
+  const remotes = overlay.remoteSubnets.map((remote) => ({
+    ...target,
+    subnet: subnetFrom(remote.prefix),
+    flags: ROUTE_REMOTE,
+    remote: { ...remote, vni: remote.vni ?? overlay.vni },
+  }));
+  return [...own, ...remotes];
 }
 
 /**
@@ -69,7 +84,8 @@ function outsideRoutes(segment: UplinkSegment, nat: NatSpec, uplink: number): Ro
     const isOnLink = onLink.some((each) => holds(each, subnet));
     const nextHop = isOnLink ? null : hopOf(segment, subnet.family);
     if (!isOnLink && nextHop === null) return [];
-    return [{ subnet, target: uplink, nextHop, flags: isPlain(subnet, exceptions, destinations) ? ROUTE_PLAIN : 0 }];
+    const flags = isPlain(subnet, exceptions, destinations) ? ROUTE_PLAIN : 0;
+    return [{ subnet, target: uplink, nextHop, flags, remote: null }];
   });
 }
 
@@ -87,10 +103,18 @@ function hopOf(segment: UplinkSegment, family: Family): Ip | null {
 }
 
 /** Ints of the table `routes` behind each other, in this order. */
-export function routeRow({ subnet, target, nextHop, flags }: Route): number[] {
+export function routeRow({ subnet, target, nextHop, flags, remote }: Route): number[] {
   const prefix = addressWords({ family: subnet.family, value: subnet.first });
   const hop = nextHop === null ? NO_WORDS : addressWords(nextHop);
-  return [subnet.family, ...prefix, subnet.prefix, target, ...hop, flags];
+  return [subnet.family, ...prefix, subnet.prefix, target, ...hop, flags, ...remoteInts(remote)];
+}
+
+function remoteInts(remote: Route['remote']): number[] {
+  if (remote === null) return [...NO_WORDS, 0, 0, 0, 0];
+  const vtep = ipFrom(remote.vtep);
+  const mac = parseMac(remote.mac);
+  if (mac === null) throw new Error(`${remote.mac} was accepted but is no MAC`);
+  return [...addressWords(vtep), vtep.family, mac.high, mac.low, remote.vni];
 }
 
 function longestFirst(routes: Route[]): Route[] {

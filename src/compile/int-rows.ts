@@ -1,11 +1,16 @@
 /** Ints put behind each other, of which there may be hundreds of thousands: faster than an array that becomes a typed one. */
 export class IntRows {
   private ints = new Int32Array(256);
-  private count = 0;
+  private used = 0;
+
+  /** Ints so far. */
+  get count(): number {
+    return this.used;
+  }
 
   add(value: number): void {
-    if (this.count === this.ints.length) this.grow();
-    this.ints[this.count++] = value;
+    if (this.used === this.ints.length) this.grow();
+    this.ints[this.used++] = value;
   }
 
   addAll(values: readonly number[]): void {
@@ -14,7 +19,7 @@ export class IntRows {
 
   /** A table of its own, of just the size. */
   toTable(): Int32Array<ArrayBuffer> {
-    return this.ints.slice(0, this.count);
+    return this.ints.slice(0, this.used);
   }
 
   private grow(): void {

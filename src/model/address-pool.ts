@@ -77,6 +77,16 @@ export class AddressPool {
     return value;
   }
 
+  /** Where giving out begins if nothing was given out yet. `place`: 0 <= place < 1 of what can be given out. */
+  beginAt(place: number): void {
+    const ranges = this.automatic.list();
+    const [first, last] = [ranges[0]?.first, ranges.at(-1)?.last];
+    if (this.lastGiven !== null || first === undefined || last === undefined) return;
+    // As many steps as a double tells apart; larger subnets are not filled anyway.
+    const step = BigInt(Math.floor(place * 2 ** 32));
+    this.lastGiven = first + ((last - first + 1n) * step) / 2n ** 32n - 1n;
+  }
+
   /** Why no station of the subnet can have the address, or null when one can (if nobody has it). */
   whyUnfit(value: bigint): string | null {
     if (contains(usableRange(this.subnet), { family: this.subnet.family, value })) return null;

@@ -7,27 +7,35 @@
  * Invariants: an endpoint's network exists; its compartment exists or is null; names, addresses and MACs of a network and
  * interface names of a compartment have one owner.
  */
-import { checkNetworkFits, checkPortsFit, type Limits, portsOf } from './capacity.js';
+import { checkNetworkFits, checkPortsFit, type Limits } from './capacity.js';
 import type { CompartmentSpec } from './compartment.js';
+import { failExists, failInterface, failMissing, failRemote } from './desired-refusals.js';
 import type { EndpointSpec } from './endpoint.js';
 import type { EndpointWish } from './endpoint-request.js';
-import { overlaps, parseSubnet } from './ip.js';
 import { assignMac } from './mac-assignment.js';
 import { firstFreeIfname } from './names.js';
 import type { NetworkSpec } from './network.js';
-import { GATEWAY_OWNER, HOST_OWNER, NetworkAddresses } from './network-addresses.js';
+import { GATEWAY_OWNER, giveHostAddresses, HOST_OWNER, NetworkAddresses } from './network-addresses.js';
+import { hasGateway, hasHostVnic, hasOwnGateway, hasUplink } from './network-kind.js';
 import { checkExternal, checkPublished } from './outside.js';
+import { anycastMac, checkOverlay } from './overlay-rules.js';
 import { RequestError } from './problems.js';
 import { PublishedIndex } from './published-index.js';
+import { checkRemote } from './remote-endpoint.js';
+import { checkSubnets } from './subnet-overlap.js';
 
 export interface NetworkRecord {
   id: string;
   spec: NetworkSpec;
   /** MAC of the host vNIC; null for a network without one. */
   hostMac: string | null;
-  /** MACs of the router inside and on the segment of the uplink; null unless the network is nat. */
+  /** Bare addresses of the host vNIC: the gateways of an internal network, addresses like those of endpoints on an overlay. */
+  hostAddresses: string[];
+  /** MACs of the router inside and on the segment of the uplink; null where there is no router, or no uplink. */
   gatewayMac: string | null;
   uplinkMac: string | null;
+  /** MAC of the router that no other host has; null unless an overlay network has a router. */
+  ownRouterMac: string | null;
   /** CIDRs between the machine and weft on an uplink of kind `host`, chosen when it was first made and kept since. */
   transit: string[];
   addresses: NetworkAddresses;
@@ -101,6 +109,8 @@ export class DesiredState {
   eventsReserved = 0;
   private readonly limits: Limits;
   private readonly published = new PublishedIndex();
+  /** Endpoints of other hosts, which have no port. */
+  private remotes = 0;
 
   constructor(instance: string, limits: Limits) {
     this.instance = instance;
@@ -108,42 +118,42 @@ export class DesiredState {
   }
 
   network(name: string): NetworkRecord {
-    return (
-      this.networks.get(name) ?? fail('not-found', `there is no network ${name}`, '`weft network list` shows them')
-    );
+    return this.networks.get(name) ?? failMissing('network', name);
   }
 
   compartment(name: string): CompartmentRecord {
-    const found = this.compartments.get(name);
-    return found ?? fail('not-found', `there is no compartment ${name}`, '`weft compartment list` shows them');
+    return this.compartments.get(name) ?? failMissing('compartment', name);
   }
 
   endpoint(name: string): EndpointRecord {
-    return (
-      this.endpoints.get(name) ?? fail('not-found', `there is no endpoint ${name}`, '`weft endpoint list` shows them')
-    );
+    return this.endpoints.get(name) ?? failMissing('endpoint', name);
   }
 
-  addNetwork(spec: NetworkSpec, id: string): Change<NetworkRecord> {
+  /** `hostAddresses`: what the host vNIC of an overlay network had before, if it may be weft's choice. */
+  addNetwork(spec: NetworkSpec, id: string, hostAddresses: readonly string[] = []): Change<NetworkRecord> {
     if (this.networks.has(spec.name)) failExists('network', spec.name);
     checkNetworkFits(this.limits, spec, this.networkSpecs());
-    checkPortsFit(this.limits, portsOf(spec), this.endpoints.size, this.networkSpecs());
-    this.checkOverlap(spec);
+    checkPortsFit(this.limits, this.endpoints.size - this.remotes, [spec, ...this.networkSpecs()]);
+    checkSubnets(spec, this.networkSpecs());
     checkExternal(spec, this.networkSpecs());
+    checkOverlay(spec, this.networkSpecs());
+    const addresses = new NetworkAddresses(spec);
     const mac = (what: string) => assignMac(this.instance, `${what} ${spec.name}`, () => false);
     const record: NetworkRecord = {
       id,
       spec,
-      hostMac: spec.type === 'internal' ? mac('host') : null,
-      gatewayMac: spec.type === 'nat' ? mac('gateway') : null,
-      uplinkMac: spec.type === 'nat' ? mac('uplink') : null,
+      hostMac: hasHostVnic(spec) ? mac('host') : null,
+      hostAddresses: giveHostAddresses(spec, addresses, hostAddresses),
+      gatewayMac: this.gatewayMacOf(spec),
+      uplinkMac: hasUplink(spec) ? mac('uplink') : null,
+      ownRouterMac: spec.overlay !== null && hasOwnGateway(spec) ? mac('router') : null,
       transit: [],
-      addresses: new NetworkAddresses(spec),
+      addresses,
       endpoints: new Set<string>(),
       macs: new Map<string, string>(),
     };
     if (record.hostMac !== null) record.macs.set(record.hostMac, HOST_OWNER);
-    if (record.gatewayMac !== null) record.macs.set(record.gatewayMac, GATEWAY_OWNER);
+    for (const own of [record.gatewayMac, record.ownRouterMac]) if (own !== null) record.macs.set(own, GATEWAY_OWNER);
     this.networks.set(spec.name, record);
     return { record, undo: () => this.networks.delete(spec.name) };
   }
@@ -153,6 +163,7 @@ export class DesiredState {
     const record = this.network(name);
     const former = record.spec;
     checkExternal(spec, this.networkSpecs());
+    checkSubnets(spec, this.networkSpecs());
     const set = (next: NetworkSpec) => {
       record.spec = next;
       record.addresses.setRules(next);
@@ -168,9 +179,14 @@ export class DesiredState {
   checkRoutesTo(spec: NetworkSpec): void {
     for (const name of spec.routesTo) {
       const other = this.network(name).spec;
-      if (other.type !== 'private') continue;
-      const message = `network ${spec.name} cannot have routes to ${name}, a private network without a gateway`;
-      throw new RequestError('conflict', message, 'name networks of type internal or nat in routesTo');
+      if (hasGateway(other)) continue;
+      const what = other.overlay === null ? 'a private network' : 'an overlay network';
+      const message = `network ${spec.name} cannot have routes to ${name}, ${what} without a gateway`;
+      throw new RequestError(
+        'conflict',
+        message,
+        'name networks of type internal, nat, or overlay with subnets in routesTo',
+      );
     }
   }
 
@@ -213,13 +229,14 @@ export class DesiredState {
     if (this.endpoints.has(wish.name)) failExists('endpoint', wish.name);
     const network = this.network(wish.network);
     if (wish.compartment !== null) this.compartment(wish.compartment);
-    checkPortsFit(this.limits, 1, this.endpoints.size, this.networkSpecs());
+    if (wish.vtep === null) this.checkPortFits();
+    else checkRemote(wish, network.spec);
     this.checkPublished(wish, network);
     const mac =
       wish.mac ?? assignMac(this.instance, `endpoint ${wish.name}`, (candidate) => network.macs.has(candidate));
     for (const used of [mac, ...wish.staticMacs]) this.checkMac(network, used, wish.name);
     const cursors = network.addresses.cursors();
-    const ip = network.addresses.assign(wish.name, wish.ip);
+    const ip = this.takeAddresses(wish, network);
     const spec: EndpointSpec = { ...wish, compartment: null, ifname: wish.ifname ?? ifname, mac, ip };
     const record: EndpointRecord = { id, spec, ifnameIsAutomatic: wish.ifname === null, attachment: 0, metric: 0 };
     this.enter(record);
@@ -235,6 +252,7 @@ export class DesiredState {
     const record = this.endpoint(name);
     const former = record.spec;
     const network = this.network(former.network);
+    if (spec.vtep !== null) checkRemote(spec, network.spec);
     this.checkPublished(spec, network);
     for (const mac of spec.staticMacs) this.checkMac(network, mac, name);
     const set = (next: EndpointSpec) => {
@@ -268,10 +286,11 @@ export class DesiredState {
   attach(name: string, compartmentName: string, isForeign: (ifname: string) => boolean): Change<EndpointRecord> {
     const record = this.endpoint(name);
     const target = this.compartment(compartmentName);
+    if (record.spec.vtep !== null) failRemote(record.spec);
     const isTaken = (ifname: string) => (target.ifnames.get(ifname) ?? name) !== name || isForeign(ifname);
     let ifname = record.spec.ifname;
     if (isTaken(ifname)) {
-      if (!record.ifnameIsAutomatic) failInterface(target, ifname);
+      if (!record.ifnameIsAutomatic) failInterface(compartmentName, ifname, target.ifnames.get(ifname));
       ifname = firstFreeIfname(isTaken);
     }
     const metric = record.spec.defaultRoute ? this.metricIn(target, record) : 0;
@@ -307,21 +326,36 @@ export class DesiredState {
     if (this.endpoints.has(spec.name)) failExists('endpoint', spec.name);
     const network = this.network(spec.network);
     const compartment = spec.compartment === null ? null : this.compartment(spec.compartment);
-    if (compartment?.ifnames.has(spec.ifname)) failInterface(compartment, spec.ifname);
+    if (compartment?.ifnames.has(spec.ifname)) {
+      failInterface(compartment.spec.name, spec.ifname, compartment.ifnames.get(spec.ifname));
+    }
     for (const mac of [spec.mac, ...spec.staticMacs]) this.checkMac(network, mac, spec.name);
     this.checkPublished(spec, network);
     const cursors = network.addresses.cursors();
-    const ip = network.addresses.assign(spec.name, spec.ip);
+    if (spec.vtep !== null) checkRemote(spec, network.spec);
+    const ip = this.takeAddresses(spec, network);
     network.addresses.setCursors(cursors);
     record.spec = { ...spec, compartment: null, ip };
     this.enter(record);
     this.place(record, spec.compartment, spec.ifname, record.attachment, record.metric);
   }
 
+  /** A remote station has what was said, an endpoint one address of every subnet. */
+  private takeAddresses({ name, vtep, ip }: Pick<EndpointSpec, 'name' | 'vtep' | 'ip'>, network: NetworkRecord) {
+    return vtep === null ? network.addresses.assign(name, ip) : network.addresses.claim(name, ip);
+  }
+
+  private gatewayMacOf(spec: NetworkSpec): string | null {
+    if (!hasOwnGateway(spec)) return null;
+    if (spec.overlay !== null) return anycastMac(spec.overlay.vni);
+    return assignMac(this.instance, `gateway ${spec.name}`, () => false);
+  }
+
   private enter(record: EndpointRecord): void {
     const { name, mac, staticMacs } = record.spec;
     const network = this.network(record.spec.network);
     this.endpoints.set(name, record);
+    if (record.spec.vtep !== null) this.remotes++;
     network.endpoints.add(name);
     for (const used of [mac, ...staticMacs]) network.macs.set(used, name);
     this.published.add({ endpoint: record.spec, network: network.spec });
@@ -331,6 +365,7 @@ export class DesiredState {
     const { name, mac, staticMacs, ip } = record.spec;
     const network = this.network(record.spec.network);
     this.endpoints.delete(name);
+    if (record.spec.vtep !== null) this.remotes--;
     network.endpoints.delete(name);
     for (const used of [mac, ...staticMacs]) network.macs.delete(used);
     network.addresses.releaseTexts(ip);
@@ -370,17 +405,6 @@ export class DesiredState {
     return metric;
   }
 
-  private checkOverlap(spec: NetworkSpec): void {
-    for (const text of spec.subnets) {
-      for (const other of this.networks.values()) {
-        const hit = other.spec.subnets.find((candidate) => doOverlap(candidate, text));
-        if (hit === undefined) continue;
-        const message = `subnet ${text} overlaps ${hit} of network ${other.spec.name}`;
-        throw new RequestError('conflict', message, 'choose another subnet, or delete that network first');
-      }
-    }
-  }
-
   private checkMac(network: NetworkRecord, mac: string, endpoint: string): void {
     const owner = network.macs.get(mac);
     if (owner === undefined || owner === endpoint) return;
@@ -394,28 +418,11 @@ export class DesiredState {
     for (const { spec } of this.networks.values()) yield spec;
   }
 
+  private checkPortFits(): void {
+    checkPortsFit(this.limits, this.endpoints.size - this.remotes + 1, this.networkSpecs());
+  }
+
   private checkPublished(endpoint: Pick<EndpointSpec, 'name' | 'publish'>, { spec: network }: NetworkRecord): void {
     if (endpoint.publish.length > 0) checkPublished(endpoint, network, this.published.near({ endpoint, network }));
   }
-}
-
-export function doOverlap(a: string, b: string): boolean {
-  const left = parseSubnet(a);
-  const right = parseSubnet(b);
-  return left.ok && right.ok && overlaps(left.value, right.value);
-}
-
-function fail(code: 'not-found', message: string, remedy: string): never {
-  throw new RequestError(code, message, remedy);
-}
-
-function failExists(what: string, name: string): never {
-  throw new RequestError('already-exists', `${what} ${name} exists already`, 'choose another name, or delete it first');
-}
-
-function failInterface(compartment: CompartmentRecord, ifname: string): never {
-  const owner = compartment.ifnames.get(ifname);
-  const whose = owner === undefined ? '' : ` (endpoint ${owner})`;
-  const message = `compartment ${compartment.spec.name} has an interface ${ifname} already${whose}`;
-  throw new RequestError('conflict', message, 'choose another ifname, or leave it out and weft chooses a free one');
 }

@@ -8,6 +8,7 @@ import { FieldReader } from './field-reader.js';
 import { formatIp, parseIp, quote } from './ip.js';
 import { whyBadIfname, whyBadName } from './names.js';
 import type { Parsed } from './network-request.js';
+import { parseVtep } from './overlay-request.js';
 import type { Problem } from './problems.js';
 import { doClash, formatPublished, type PublishedPort, parsePublished } from './published-port.js';
 import { whyBadDomain } from './services-request.js';
@@ -31,6 +32,7 @@ export function parseEndpointRequest(request: unknown, path = ''): Parsed<Endpoi
     name: readName(fields, 'name'),
     network: readName(fields, 'network'),
     compartment: fields.has('compartment') ? readName(fields, 'compartment') : null,
+    vtep: readVtep(fields),
     ifname: fields.text('ifname') ?? null,
     mac: readMac(fields),
     ip: readAddresses(fields),
@@ -76,7 +78,15 @@ export function parseEndpointPatch(patch: unknown, current: EndpointSpec): Parse
     staticMacs: fields.has('staticMacs') ? readStaticMacs(fields) : current.staticMacs,
     publish: fields.has('publish') ? readPublished(fields) : current.publish,
     aliases: fields.has('aliases') ? readAliases(fields) : current.aliases,
+    vtep: readVtep(fields) ?? current.vtep,
   };
+  if (fields.has('vtep') && current.vtep === null) {
+    fields.fail(
+      'vtep',
+      'immutable',
+      'an endpoint of this host does not become a remote one; delete it and create it again',
+    );
+  }
   fields.finish();
   return problems.length === 0 ? { ok: true, value: changed } : { ok: false, problems };
 }
@@ -86,6 +96,15 @@ function readName(fields: FieldReader, field: string): string {
   const bad = whyBadName(name);
   if (bad !== null && fields.has(field)) fields.fail(field, 'bad-name', `${quote(name)} cannot be a name: ${bad}`);
   return name;
+}
+
+function readVtep(fields: FieldReader): string | null {
+  const text = fields.text('vtep');
+  if (text === undefined) return null;
+  const read = parseVtep(text);
+  if (read.ok) return formatIp(read.ip.family, read.ip.value);
+  fields.fail('vtep', 'bad-address', read.why);
+  return null;
 }
 
 function readMac(fields: FieldReader): string | null {

@@ -8,8 +8,10 @@ export type VlanSpec =
 export interface EndpointSpec {
   name: string;
   network: string;
-  /** null while detached. */
+  /** null while detached, and for a remote one. */
   compartment: string | null;
+  /** Address of the VTEP behind which the station is (HCN RemoteEndpoint, ProviderAddress); null: it is an endpoint of this host. */
+  vtep: string | null;
   /** Interface name inside the compartment, 1..15 bytes. */
   ifname: string;
   /** `02:xx:xx:xx:xx:xx` unless the user chose one. */

@@ -134,6 +134,12 @@ export class FieldReader {
     return this.flag(field, fallback);
   }
 
+  /** What may be switched on and off as a whole, or described by texts: true, false, a text, or a list of them. */
+  flagOrTexts(field: string, fallback: boolean): boolean | TextAt[] {
+    const value = this.value(field);
+    return typeof value === 'string' || typeof value === 'object' ? this.texts(field) : this.flag(field, fallback);
+  }
+
   /** The fields of a nested object whose keys are names; bodies are unchecked. */
   entries(field: string): [string, unknown][] {
     const value = this.value(field);

@@ -9,9 +9,14 @@ import { contains, formatIp, type Ip, type IpRange, parseIp, parseRange, parseSu
 import type { NetworkSpec } from './network.js';
 import { type Problem, RequestError } from './problems.js';
 
-/** Owners of gateway addresses, names that no endpoint can have: of an internal network, and of a nat network. */
+/** Owners of gateway addresses, names that no endpoint can have: of an internal network, and of one whose gateway is weft. */
 export const HOST_OWNER = 'the host';
 export const GATEWAY_OWNER = 'the gateway';
+/** Of the host vNIC on an overlay network, which is a station like others. */
+export const HOST_VNIC_OWNER = 'the host vNIC';
+
+/** With the name of a host behind it: who has an address on another host of the cluster. No endpoint is called so. */
+const FOREIGN = 'host ';
 
 /** Code of the problem that somebody else has the address. */
 const TAKEN = 'address-taken';
@@ -40,7 +45,7 @@ export class NetworkAddresses {
    * `RequestError`: invalid-request (an address does not fit), conflict (it has an owner), exhausted.
    */
   assign(owner: string, wanted: readonly string[]): string[] {
-    const named = this.check(wanted);
+    const named = this.check(wanted, 'leave ip out and weft chooses a free address');
     const cursors = this.pools.map((pool) => pool.lastGiven);
     const given: Ip[] = [];
     for (const pool of this.pools) {
@@ -58,6 +63,13 @@ export class NetworkAddresses {
     return given.map((ip) => formatIp(ip.family, ip.value));
   }
 
+  /** Just the addresses that were named, in any order. Throws like `assign`. */
+  claim(owner: string, wanted: readonly string[]): string[] {
+    const named = this.check(wanted, 'name other addresses of the subnets of the network, or none');
+    for (const [pool, value] of named) pool.claim(value, owner);
+    return [...named].map(([{ subnet }, value]) => formatIp(subnet.family, value));
+  }
+
   /** Gives addresses back to an owner who had them before; they must be free. */
   restore(owner: string, addresses: readonly string[]): void {
     for (const ip of addresses.map(ipFrom)) this.poolOf(ip)?.claim(ip.value, owner);
@@ -65,6 +77,22 @@ export class NetworkAddresses {
 
   releaseTexts(addresses: readonly string[]): void {
     this.release(addresses.map(ipFrom));
+  }
+
+  /** What another host of the cluster has (its name), or has no more (null). What is this host's stays so. */
+  setForeign(address: string, host: string | null): void {
+    const ip = parseIp(address);
+    const pool = ip === null ? undefined : this.poolOf(ip);
+    if (ip === null || pool === undefined) return;
+    const owner = pool.ownerOf(ip.value);
+    if (owner !== null && !owner.startsWith(FOREIGN)) return;
+    if (owner !== null) pool.release(ip.value);
+    if (host !== null) pool.claim(ip.value, `${FOREIGN}${host}`);
+  }
+
+  /** Where giving out begins if it never has: hosts that share a network begin in different places. `place`: 0 <= place < 1. */
+  beginAt(place: number): void {
+    for (const pool of this.pools) pool.beginAt(place);
   }
 
   /** With the prefix length of its subnet, e.g. `10.0.0.2/24`. */
@@ -109,7 +137,7 @@ export class NetworkAddresses {
   }
 
   /** Which pool each wanted address is of, or all reasons why that cannot be. */
-  private check(wanted: readonly string[]): Map<AddressPool, bigint> {
+  private check(wanted: readonly string[], remedy: string): Map<AddressPool, bigint> {
     const named = new Map<AddressPool, bigint>();
     const problems: Problem[] = [];
     wanted.forEach((text, index) => {
@@ -118,7 +146,6 @@ export class NetworkAddresses {
     });
     if (problems.length === 0) return named;
     const code = problems.every((problem) => problem.code === TAKEN) ? 'conflict' : 'invalid-request';
-    const remedy = 'leave ip out and weft chooses a free address';
     throw new RequestError(code, problems.map((problem) => problem.message).join('; '), remedy, problems);
   }
 
@@ -157,8 +184,17 @@ export class NetworkAddresses {
   }
 }
 
+/** The addresses of the host vNIC: the gateways of an internal network; on an overlay what was asked for, or what it `had`. */
+export function giveHostAddresses(spec: NetworkSpec, addresses: NetworkAddresses, had: readonly string[]): string[] {
+  if (spec.type === 'internal') return spec.gateway;
+  const wanted = spec.overlay?.hostVnic ?? null;
+  return wanted === null ? [] : addresses.assign(HOST_VNIC_OWNER, wanted.length > 0 ? wanted : had);
+}
+
 function describeOwner(owner: string): string {
+  if (owner === HOST_VNIC_OWNER) return 'the address of the host vNIC';
   if (owner === HOST_OWNER) return 'the gateway, which the host has';
+  if (owner.startsWith(FOREIGN)) return `an address of ${owner}`;
   return owner === GATEWAY_OWNER ? 'the gateway of the network' : `the address of endpoint ${owner}`;
 }
 

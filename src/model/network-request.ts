@@ -21,12 +21,14 @@ import {
 } from './ip.js';
 import { whyBadName } from './names.js';
 import { readNat } from './nat-request.js';
-import type { NetworkSpec, NetworkType, StormLimits } from './network.js';
+import type { NetworkSpec, NetworkType, OverlaySpec, StormLimits } from './network.js';
+import { overlayOverhead } from './overlay-mtu.js';
+import { FIXED_OVERLAY_FIELDS, nestOverlay, readOverlay, refuseOverlay } from './overlay-request.js';
 import type { Problem } from './problems.js';
 import { readDhcp, readDns, refuseServices } from './services-request.js';
 import { readUplink, refuseUplink } from './uplink-request.js';
 
-export const NETWORK_TYPES: readonly NetworkType[] = ['private', 'internal', 'nat'];
+export const NETWORK_TYPES: readonly NetworkType[] = ['private', 'internal', 'nat', 'overlay'];
 export const MTU_MIN = 68;
 /** What a TAP takes: 65535 less the Ethernet header (drivers/net/tun.c). */
 export const MTU_MAX = 65521;
@@ -72,7 +74,9 @@ export function parseNetworkRequest(request: unknown, path = ''): Parsed<Network
   if (type === 'nat' && subnets.length === 0 && !fields.has('subnets')) {
     fields.fail('subnets', 'missing', 'a nat network needs at least one subnet, e.g. 10.80.0.0/24');
   }
-  const mtu = fields.integer('mtu', MTU_MIN, MTU_MAX, MTU_DEFAULT);
+  const overlay = type === 'overlay' ? readOverlay(fields, subnets) : null;
+  if (overlay === null) refuseOverlay(fields, type);
+  const mtu = fields.integer('mtu', MTU_MIN, MTU_MAX, overlay === null ? MTU_DEFAULT : usualMtu(overlay));
   if (mtu < MTU_IPV6_MIN && subnets.some((subnet) => subnet.family === 6)) {
     fields.fail('mtu', 'out-of-range', `${mtu} is too small for IPv6, which needs at least ${MTU_IPV6_MIN}`);
   }
@@ -91,10 +95,17 @@ export function parseNetworkRequest(request: unknown, path = ''): Parsed<Network
     controlFrames: fields.choice('controlFrames', ['pass', 'filter'], 'pass'),
     storm: readStorm(fields),
     macLimit: fields.integer('macLimit', 1, MAC_LIMIT_MAX, MAC_LIMIT_MAX),
+    overlay,
     ...readGateway(fields, name, type, subnets),
   };
   fields.finish();
   return problems.length === 0 ? { ok: true, value: spec } : { ok: false, problems };
+}
+
+/** MTU of an overlay network on an underlay like most. */
+function usualMtu({ vtep, peers, group, innerVlan }: OverlaySpec): number {
+  const isV6 = (vtep ?? group ?? peers[0] ?? '').includes(':');
+  return MTU_DEFAULT - overlayOverhead(isV6 ? 6 : 4, innerVlan);
 }
 
 type GatewaySpec = Pick<
@@ -106,20 +117,53 @@ type GatewaySpec = Pick<
 function readGateway(fields: FieldReader, name: string, type: NetworkType, subnets: readonly Subnet[]): GatewaySpec {
   const routesTo = readRoutesTo(fields, name, type);
   const advertise = fields.flag('advertise', false);
+  if (type === 'overlay') return readOverlayGateway(fields, name, subnets, { routesTo, advertise });
   if (type === 'nat') {
     const uplink = readUplink(fields, subnets);
     const nat = readNat(fields.object('nat'), subnets, uplink.uplink ?? 'host');
-    if (advertise && !subnets.some(({ family }) => family === 6)) {
-      fields.fail('advertise', 'not-applicable', 'there is no IPv6 subnet to advertise');
-    }
+    checkAdvertise(fields, advertise, subnets);
     return { ...uplink, nat, routesTo, advertise, dhcp: readDhcp(fields, subnets), dns: readDns(fields, name) };
   }
-  const uplink = refuseUplink(fields, type);
-  refuseServices(fields, type);
-  const onlyNat = `it is only for networks of type nat, not for ${type} ones`;
-  if (fields.object('nat') !== null) fields.fail('nat', 'not-applicable', onlyNat);
-  if (advertise) fields.fail('advertise', 'not-applicable', onlyNat);
+  const why = `it is only for networks of type nat and overlay, not for ${type} ones`;
+  const uplink = refuseUplink(fields, why);
+  refuseServices(fields, why);
+  if (fields.object('nat') !== null) fields.fail('nat', 'not-applicable', why);
+  if (advertise) fields.fail('advertise', 'not-applicable', why);
   return { ...uplink, nat: null, routesTo, advertise: false, dhcp: null, dns: null };
+}
+
+/** An overlay with subnets has a gateway, and an uplink only where one was asked for. */
+function readOverlayGateway(
+  fields: FieldReader,
+  name: string,
+  subnets: readonly Subnet[],
+  { routesTo, advertise }: Pick<GatewaySpec, 'routesTo' | 'advertise'>,
+): GatewaySpec {
+  const wantsUplink = (fields.text('uplink') ?? 'none') !== 'none';
+  if (subnets.length === 0) {
+    const why = 'an overlay network without subnets has no gateway';
+    refuseServices(fields, why);
+    if (wantsUplink) fields.fail('uplink', 'not-applicable', why);
+    if (routesTo.length > 0) fields.fail('routesTo', 'not-applicable', why);
+  }
+  checkAdvertise(fields, advertise, subnets);
+  const services = subnets.length === 0 ? NO_SERVICES : { dhcp: readDhcp(fields, subnets), dns: readDns(fields, name) };
+  if (wantsUplink) {
+    const uplink = readUplink(fields, subnets);
+    const nat = readNat(fields.object('nat'), subnets, uplink.uplink ?? 'host');
+    return { ...uplink, nat, routesTo, advertise, ...services };
+  }
+  const why = 'the network has no uplink';
+  const uplink = refuseUplink(fields, why, 'none');
+  if (fields.object('nat') !== null) fields.fail('nat', 'not-applicable', why);
+  return { ...uplink, nat: null, routesTo, advertise, ...services };
+}
+
+const NO_SERVICES = { dhcp: null, dns: null } as const;
+
+function checkAdvertise(fields: FieldReader, advertise: boolean, subnets: readonly Subnet[]): void {
+  if (!advertise || subnets.some(({ family }) => family === 6)) return;
+  fields.fail('advertise', 'not-applicable', 'there is no IPv6 subnet to advertise');
 }
 
 /** Whether the networks exist and have gateways is for desired-state.ts to say. */
@@ -146,6 +190,7 @@ export function parseNetworkPatch(patch: unknown, current: NetworkSpec): Parsed<
   const problems: Problem[] = [];
   const fields = new FieldReader(patch, '', problems);
   const nat = fields.object('nat');
+  const overlay = fields.object('overlay');
   if (problems.length > 0) return { ok: false, problems };
   const refuse = (reader: FieldReader | null, names: readonly string[]) => {
     for (const field of names.filter((name) => reader?.has(name))) {
@@ -155,19 +200,35 @@ export function parseNetworkPatch(patch: unknown, current: NetworkSpec): Parsed<
   };
   refuse(fields, IMMUTABLE);
   refuse(nat, FIXED_NAT_FIELDS);
-  const parsed = parseNetworkRequest(merge(current, withoutFixed(patch as Record<string, unknown>)));
+  if (current.overlay !== null) for (const reader of [fields, overlay]) refuse(reader, FIXED_OVERLAY_FIELDS);
+  const changes = withoutFixed(patch as Record<string, unknown>, current);
+  const parsed = parseNetworkRequest(withClearedDscp(merge(current, changes), changes));
   if (parsed.ok && problems.length === 0) return parsed;
   return { ok: false, problems: [...problems, ...(parsed.ok ? [] : parsed.problems)] };
 }
 
 const IMMUTABLE: readonly string[] = ['name', ...FIXED_FIELDS, 'pools'];
 
-function withoutFixed(patch: Record<string, unknown>): object {
+function withoutFixed(patch: Record<string, unknown>, current: NetworkSpec): Record<string, unknown> {
   const left = omit(patch, IMMUTABLE);
-  return patch.nat === undefined || patch.nat === null ? left : { ...left, nat: omit(patch.nat, FIXED_NAT_FIELDS) };
+  if (isGiven(patch.nat)) left.nat = omit(patch.nat, FIXED_NAT_FIELDS);
+  if (current.overlay === null) return left;
+  const nested = nestOverlay(left);
+  return isGiven(nested.overlay) ? { ...nested, overlay: omit(nested.overlay, FIXED_OVERLAY_FIELDS) } : nested;
 }
 
-function omit(from: object, fields: readonly string[]): object {
+/** The one field of which null is a value like others: that of the inner packet. */
+function withClearedDscp(merged: unknown, { overlay }: Record<string, unknown>): unknown {
+  if (!isGiven(overlay) || (overlay as { dscp?: unknown }).dscp !== null) return merged;
+  const spec = merged as NetworkSpec;
+  return { ...spec, overlay: { ...spec.overlay, dscp: null } };
+}
+
+function isGiven(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function omit(from: object, fields: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(Object.entries(from).filter(([field]) => !fields.includes(field)));
 }
 

@@ -7,9 +7,59 @@
 
 /**
  * `private`: endpoints only. `internal`: plus a host vNIC that owns the gateway addresses. `nat`: weft itself is the gateway,
- * and translates what leaves through the uplink.
+ * and translates what leaves through the uplink. `overlay`: one segment on several hosts, carried in VXLAN (RFC 7348); weft is the
+ * gateway on each of them, with the same addresses and MAC, and translates what leaves where the network has an uplink.
  */
-export type NetworkType = 'private' | 'internal' | 'nat';
+export type NetworkType = 'private' | 'internal' | 'nat' | 'overlay';
+
+/** `socket`: UDP sockets of the host, works everywhere. `tap`: a host vNIC with an address of its own, fastest. */
+export type Underlay = 'socket' | 'tap';
+
+/** Every address behind `vtep` that `prefix` holds is routed there (HCN RemoteSubnetRoute). */
+export interface RemoteSubnet {
+  /** CIDR. */
+  prefix: string;
+  /** Address of the other VTEP. */
+  vtep: string;
+  /** VNI to send with; null = that of the network. */
+  vni: number | null;
+  /** MAC of the distributed router there (HCN DistributedRouterMacAddress). */
+  mac: string;
+}
+
+export interface OverlaySpec {
+  /** 0 .. 16777215. */
+  vni: number;
+  underlay: Underlay;
+  /** Address of the VTEP of this host; null = `socket`: that of the default route of its namespace; `tap` needs one. */
+  vtep: string | null;
+  /** UDP port of all VTEPs, 1 .. 65535. */
+  port: number;
+  /** Path of the namespace that the underlay is in; null = the daemon's own. */
+  underlayNetns: string | null;
+  /** Addresses of other VTEPs, which get copies of what floods (head-end replication). */
+  peers: string[];
+  /** Only `peers` and VTEPs of known stations may send. */
+  peersClosed: boolean;
+  /** Multicast group that stands for peers (RFC 7348 section 4.2), and the interface it is joined on; `socket` only. */
+  group: string | null;
+  groupInterface: string | null;
+  /** Whether stations are learned from what comes in (section 4.1). */
+  learning: boolean;
+  /** `strip`: the tunnel carries untagged frames only (section 6.1). `keep`: VLANs of the network are carried with their tags. */
+  innerVlan: 'strip' | 'keep';
+  /** Outer DSCP, 0..63; null = that of the inner packet. */
+  dscp: number | null;
+  /** Outer UDP checksums where they may be left out (`tap`). Over IPv6 the default is true, over IPv4 false. */
+  checksum: boolean;
+  /** Whether weft answers ARP and neighbour solicitations for stations that it knows. */
+  suppress: boolean;
+  remoteSubnets: RemoteSubnet[];
+  /** The host vNIC on the network: addresses of the host, bare, at most one per subnet; null = there is none. Empty = weft chooses. */
+  hostVnic: string[] | null;
+  /** Shared with the other hosts of the daemon's cluster. */
+  shared: boolean;
+}
 
 /** Frames per second that one port may send into the network by kind; 0 means no limit. */
 export interface StormLimits {
@@ -86,8 +136,10 @@ export interface NetworkSpec {
   storm: StormLimits;
   /** Upper bound of MACs learned on this network, 1..131072. */
   macLimit: number;
+  /** null unless `overlay`. */
+  overlay: OverlaySpec | null;
   /**
-   * How a nat network reaches the outside; null unless `nat`. `host`: a TAP in a network namespace, which forwards like any router.
+   * How a nat or overlay network reaches the outside; null for others, and for overlay networks that do not. `host`: a TAP in a network namespace, which forwards like any router.
    * `nic:IFNAME`: an existing interface, on whose segment weft has an address of its own. `raw`: shares the address of the
    * namespace, by a range of ports. `none`: not at all.
    */
@@ -100,13 +152,13 @@ export interface NetworkSpec {
   nextHop: string[];
   /** `host`: nftables masquerade in the namespace, added and removed by weft. */
   masquerade: boolean;
-  /** null unless `nat`. */
+  /** null without an uplink. */
   nat: NatSpec | null;
   /** Networks that this one exchanges packets with through the gateway; naming one on either side is enough, both have gateways. */
   routesTo: string[];
   /** Whether the gateway advertises itself and the IPv6 subnets (RFC 4861, SLAAC). */
   advertise: boolean;
-  /** null for networks without a gateway in the datapath (only `nat` has one). */
+  /** null for networks without a gateway in the datapath (`nat` has one, and `overlay` with subnets). */
   dhcp: DhcpSpec | null;
   dns: DnsSpec | null;
 }

@@ -151,8 +151,12 @@ function checkPublishable(port: PublishedPort, network: NetworkSpec): void {
     throw new RequestError('conflict', `${text} cannot be published: ${why}`, remedy);
   };
   const { name, type, uplink, externalIp, nat } = network;
-  if (type !== 'nat' || nat === null) {
-    refuse(`network ${name} is of type ${type}`, 'only networks of type nat publish ports');
+  if (nat === null) {
+    const why = type === 'overlay' ? 'has no uplink' : `is of type ${type}`;
+    refuse(
+      `network ${name} ${why}`,
+      'only networks with an uplink publish ports: those of type nat, and overlay with uplink',
+    );
   } else if (outsideOf(network) === null) {
     refuse(`network ${name} has no uplink`, 'create the network with an uplink');
   } else if (!familiesOf(network).some((family) => isOfFamily(port, family))) {

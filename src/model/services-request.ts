@@ -1,4 +1,4 @@
-/** Reads what the gateway of a nat network serves besides routing: DHCP (RFC 2131) and DNS. */
+/** Reads what the gateway of a network serves besides routing: DHCP (RFC 2131) and DNS. */
 import type { FieldReader } from './field-reader.js';
 import { contains, formatIp, parseIp, parseSubnet, quote, type Subnet } from './ip.js';
 import type { DhcpSpec, DnsSpec } from './network.js';
@@ -39,12 +39,11 @@ export function readDns(fields: FieldReader, network: string): DnsSpec {
   return spec;
 }
 
-/** For types that have no gateway in the datapath. */
-export function refuseServices(fields: FieldReader, type: string): void {
+/** For networks that have no gateway in the datapath; `why`. */
+export function refuseServices(fields: FieldReader, why: string): void {
   for (const field of ['dhcp', 'dns']) {
     const given = fields.flagOrObject(field, false);
-    if (given !== false)
-      fields.fail(field, 'not-applicable', `it is only for networks of type nat, not for ${type} ones`);
+    if (given !== false) fields.fail(field, 'not-applicable', why);
   }
 }
 

@@ -11,7 +11,7 @@ import type { Limits } from './capacity.js';
 import { parseCompartmentRequest } from './compartment-request.js';
 import { type CompartmentRecord, DesiredState, type EndpointRecord, type NetworkRecord } from './desired-state.js';
 import { parseEndpointRequest } from './endpoint-request.js';
-import { parseSubnet } from './ip.js';
+import { parseIp, parseSubnet } from './ip.js';
 import { type Parsed, parseNetworkRequest } from './network-request.js';
 import { RequestError } from './problems.js';
 import { migrate, STATE_VERSION } from './state-migrations.js';
@@ -55,8 +55,10 @@ function list(lines: string[]): string {
   return lines.length === 0 ? '[]' : `[\n${lines.join(',\n')}\n]`;
 }
 
-function formatNetwork({ id, spec, transit, addresses }: NetworkRecord): string {
-  return JSON.stringify({ id, lastGiven: addresses.cursors(), transit, spec });
+/** The host vNIC of an internal network has the gateway addresses, which are in the spec. */
+function formatNetwork({ id, spec, transit, hostAddresses, addresses }: NetworkRecord): string {
+  const host = spec.overlay === null || hostAddresses.length === 0 ? {} : { hostAddresses };
+  return JSON.stringify({ id, lastGiven: addresses.cursors(), transit, ...host, spec });
 }
 
 function formatCompartment({ id, spec, identity }: CompartmentRecord): string {
@@ -131,7 +133,8 @@ function readDocument(document: Record<string, unknown>, instance: string, limit
 }
 
 function readNetwork(state: DesiredState, item: Record<string, unknown>): void {
-  const { record } = state.addNetwork(accepted(parseNetworkRequest(item.spec)), item.id as string);
+  const had = Array.isArray(item.hostAddresses) ? item.hostAddresses.filter(isAddress) : [];
+  const { record } = state.addNetwork(accepted(parseNetworkRequest(item.spec)), item.id as string, had);
   if (Array.isArray(item.transit))
     record.transit = item.transit.filter((text) => typeof text === 'string' && parseSubnet(text).ok);
   const cursors = item.lastGiven;
@@ -183,6 +186,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isSavedCapture(value: unknown): value is SavedCapture {
   return isObject(value) && typeof value.name === 'string' && typeof value.file === 'string';
+}
+
+function isAddress(value: unknown): value is string {
+  return typeof value === 'string' && parseIp(value) !== null;
 }
 
 function nameIn(item: unknown): string {

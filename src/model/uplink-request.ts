@@ -1,4 +1,4 @@
-/** Reads how a nat network reaches the outside. What the machine has to say to it (is there such an interface?) comes later. */
+/** Reads how a network reaches the outside. What the machine has to say to it (is there such an interface?) comes later. */
 import type { FieldReader } from './field-reader.js';
 import { formatIp, parseIp, quote, type Subnet } from './ip.js';
 import { whyBadIfname } from './names.js';
@@ -32,7 +32,7 @@ export function parseUplink(text: string): { ok: true; value: UplinkKind } | { o
   return { ok: false, reason: `${quote(text)} names no interface: ${why}` };
 }
 
-/** `uplink` of a spec that was accepted; null for networks that are not nat. */
+/** `uplink` of a spec that was accepted; null for networks without one. */
 export function uplinkKind(uplink: string | null): UplinkKind | null {
   if (uplink === null) return null;
   const read = parseUplink(uplink);
@@ -40,7 +40,7 @@ export function uplinkKind(uplink: string | null): UplinkKind | null {
   return read.value;
 }
 
-/** The uplink of a nat network. */
+/** The uplink of a nat network, or of an overlay network that is to have one. */
 export function readUplink(fields: FieldReader, subnets: readonly Subnet[]): UplinkSpec {
   const text = fields.text('uplink') ?? 'host';
   const read = parseUplink(text);
@@ -78,17 +78,18 @@ export function readUplink(fields: FieldReader, subnets: readonly Subnet[]): Upl
   return spec;
 }
 
-/** For the other types: names the fields that are only for nat. Empty values are no harm. */
-export function refuseUplink(fields: FieldReader, type: string): UplinkSpec {
+/** For networks without an uplink: names the fields that are only for others, and why. Empty values are no harm, nor is `harmless`. */
+export function refuseUplink(fields: FieldReader, why: string, harmless?: string): UplinkSpec {
+  const uplink = fields.text('uplink');
   const isGiven: [string, boolean][] = [
-    ['uplink', fields.text('uplink') !== undefined],
+    ['uplink', uplink !== undefined && uplink !== harmless],
     ['uplinkNetns', fields.text('uplinkNetns') !== undefined],
     ['externalIp', fields.texts('externalIp').length > 0],
     ['nextHop', fields.texts('nextHop').length > 0],
     ['masquerade', fields.flag('masquerade', false)],
   ];
   for (const [field, isThere] of isGiven) {
-    if (isThere) fields.fail(field, 'not-applicable', `it is only for networks of type nat, not for ${type} ones`);
+    if (isThere) fields.fail(field, 'not-applicable', why);
   }
   return { ...NO_UPLINK, externalIp: [], nextHop: [] };
 }

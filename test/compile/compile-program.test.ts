@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { CompiledNetwork, CompiledPort } from '../../src/compile/compile-input.js';
 import { compileProgram } from '../../src/compile/compile-program.js';
-import { keyOf } from '../../src/compile/compile-router.js';
+import { keyOf } from '../../src/compile/network-key.js';
 import { emptyProgram, NAT_POLICY_INTS, type Program, TRUNK_WORDS } from '../../src/datapath/program.js';
 import type { EndpointSpec, VlanSpec } from '../../src/model/endpoint.js';
 import { parseNetworkRequest } from '../../src/model/network-request.js';
@@ -13,7 +13,8 @@ const NO_CAPTURE = { snaplen: 0, flagsOf: () => 7 };
 const network = (index: number, name: string, body: object = {}): CompiledNetwork => {
   const parsed = parseNetworkRequest({ name, type: 'private', ...body });
   assert.ok(parsed.ok);
-  const nothing = { uplinkIndex: -1, segment: null, gatewayMac: null, uplinkMac: null };
+  const router = { uplinkIndex: -1, segment: null, gatewayMac: null, uplinkMac: null };
+  const nothing = { ...router, tunnel: null, ownRouterMac: null, host: null };
   return { id: name, index, ...nothing, spec: parsed.value };
 };
 
@@ -22,6 +23,7 @@ const port = (index: number, on: string, body: Partial<EndpointSpec> | null = {}
     name: `e${index}`,
     network: on,
     compartment: 'c',
+    vtep: null,
     ifname: 'eth0',
     mac: '02:00:00:00:00:01',
     ip: [],
@@ -49,7 +51,10 @@ const allowed = (program: Program, row: number): number[] => {
 
 describe('compile/compile-program', () => {
   it('makes an empty program of nothing', () => {
-    assert.deepEqual(compileProgram({ version: 0, networks: [], ports: [], capture: NO_CAPTURE }), emptyProgram());
+    assert.deepEqual(
+      compileProgram({ version: 0, networks: [], ports: [], vteps: [], capture: NO_CAPTURE }),
+      emptyProgram(),
+    );
   });
 
   it('puts everything into the row that it was given', () => {
@@ -63,6 +68,7 @@ describe('compile/compile-program', () => {
         port(1, 'back'),
         { ...port(3, 'lan', null), headerBytes: 0, accepts: 1 },
       ],
+      vteps: [],
       capture: NO_CAPTURE,
     });
     assert.deepEqual(program, {
@@ -71,7 +77,7 @@ describe('compile/compile-program', () => {
       portNetwork: Int32Array.of(-1, 0, -1, 2, -1, 2),
       portSerial: Int32Array.of(0, 101, 0, 103, 0, 105),
       portHeaderBytes: Uint8Array.of(0, 12, 0, 0, 0, 12),
-      portAccepts: Uint8Array.of(0, 0x2f, 0, 1, 0, 0x2f),
+      portAccepts: Uint16Array.of(0, 0x2f, 0, 1, 0, 0x2f),
       portFlags: Uint8Array.of(0, 0, 0, 0, 0, 1),
       portVlanMode: new Uint8Array(6),
       portVlan: new Int32Array(6),
@@ -105,6 +111,16 @@ describe('compile/compile-program', () => {
       natPublished: new Int32Array(0),
       natStatic: new Int32Array(0),
       natPrefixes: new Int32Array(0),
+      portVtep: new Int32Array(6).fill(-1),
+      portTunnel: new Int32Array(6).fill(-1),
+      portUdp: new Int32Array(6),
+      networkTunnel: new Int32Array(3).fill(-1),
+      ownRouterMacHigh: new Int32Array(3),
+      ownRouterMacLow: new Int32Array(3),
+      vteps: new Int32Array(0),
+      vtepSenders: new Int32Array(0),
+      tunnels: new Int32Array(0),
+      floods: new Int32Array(0),
       captureSnaplen: 0,
     });
   });
@@ -120,7 +136,7 @@ describe('compile/compile-program', () => {
       { mode: 'trunk', native: null, allowed: [] },
     ];
     const ports = vlans.map((vlan, index) => port(index, 'n', { vlan }));
-    const program = compileProgram({ version: 1, networks: [network(0, 'n')], ports, capture: NO_CAPTURE });
+    const program = compileProgram({ version: 1, networks: [network(0, 'n')], ports, vteps: [], capture: NO_CAPTURE });
     assert.deepEqual([...program.portVlanMode], [0, 1, 0, 0, 0, 0, 0]);
     assert.deepEqual([...program.portVlan], [0, 42, 0, 9, 0, 9, 0]);
     assert.deepEqual([...program.portTrunk], [-1, -1, -1, 0, 0, -1, 1]);
@@ -134,17 +150,17 @@ describe('compile/compile-program', () => {
       port(0, 'n', { staticMacs }),
       port(1, 'n', { staticMacs: ['02:00:00:00:00:01'], vlan: { mode: 'access', id: 5 } }),
     ];
-    const program = compileProgram({ version: 1, networks: [network(3, 'n')], ports, capture: NO_CAPTURE });
+    const program = compileProgram({ version: 1, networks: [network(3, 'n')], ports, vteps: [], capture: NO_CAPTURE });
     const rows = [3, 0, 0x0200, 0x5e000009, 0, 3, 0, 0xaeff, -1, 0, 3, 5, 0x0200, 1, 1];
     assert.deepEqual([...program.staticMacs], rows);
   });
 
   it('marks the ports of captures', () => {
-    const flagsOf = (endpoint: string | null, name: string) =>
-      (endpoint === null ? 4 : endpoint === 'e1' ? 3 : 0) + (name === 'b' ? 8 : 0);
+    const flagsOf = ({ endpoint, network: name }: CompiledPort) =>
+      (endpoint === null ? 4 : endpoint.name === 'e1' ? 3 : 0) + (name === 'b' ? 8 : 0);
     const networks = [network(0, 'a'), network(1, 'b')];
     const ports = [port(0, 'a'), port(1, 'a'), port(2, 'b', null)];
-    const program = compileProgram({ version: 1, networks, ports, capture: { snaplen: 128, flagsOf } });
+    const program = compileProgram({ version: 1, networks, ports, vteps: [], capture: { snaplen: 128, flagsOf } });
     assert.equal(program.captureSnaplen, 128);
     assert.deepEqual([...program.portCapture], [0, 3, 12]);
   });
@@ -159,11 +175,12 @@ describe('compile/compile-program', () => {
         const networks = [0, 1, 2, 3].map((index) => network(index * 2, `n${index}`));
         const ports = rows.map(({ index, on }) => port(index, `n${on}`));
         const shuffled = [...ports].sort(() => (random.next().value % 3) - 1);
-        const program = compileProgram({ version: 3, networks, ports, capture: NO_CAPTURE });
+        const program = compileProgram({ version: 3, networks, ports, vteps: [], capture: NO_CAPTURE });
         const again = compileProgram({
           version: 3,
           networks: networks.reverse(),
           ports: shuffled,
+          vteps: [],
           capture: NO_CAPTURE,
         });
         assert.deepEqual(again, program);
@@ -183,7 +200,7 @@ describe('compile/compile-program', () => {
     let best = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 10; i++) {
       const startedAt = process.hrtime.bigint();
-      compileProgram({ version: i, networks, ports, capture: NO_CAPTURE });
+      compileProgram({ version: i, networks, ports, vteps: [], capture: NO_CAPTURE });
       best = Math.min(best, Number(process.hrtime.bigint() - startedAt) / 1e6);
     }
     assert.ok(best < 20, `${best} ms`);

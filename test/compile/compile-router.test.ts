@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { CompiledNetwork, CompiledPort, PortRole } from '../../src/compile/compile-input.js';
 import { compileProgram } from '../../src/compile/compile-program.js';
-import { keyOf } from '../../src/compile/compile-router.js';
+import { keyOf } from '../../src/compile/network-key.js';
 import type { UplinkSegment } from '../../src/compile/uplink-segment.js';
 import * as at from '../../src/datapath/program.js';
 import type { EndpointSpec } from '../../src/model/endpoint.js';
@@ -39,6 +39,9 @@ function network(n: number, body: object, segment: UplinkSegment | null = null):
     id: `id-${n}`,
     index: 2 * n,
     uplinkIndex: isNat ? 2 * n + 1 : -1,
+    tunnel: null,
+    ownRouterMac: null,
+    host: parsed.value.type === 'internal' ? { mac: GATEWAY_MAC, addresses: parsed.value.gateway } : null,
     segment,
     gatewayMac: parsed.value.type === 'private' ? null : GATEWAY_MAC,
     uplinkMac: isNat ? UPLINK_MAC : null,
@@ -51,6 +54,7 @@ function port(index: number, on: string, role: PortRole, body: Partial<EndpointS
     name: `e${index}`,
     network: on,
     compartment: 'c',
+    vtep: null,
     ifname: 'eth0',
     mac: `02:00:00:00:00:0${index}`,
     ip: [],
@@ -76,7 +80,7 @@ function port(index: number, on: string, role: PortRole, body: Partial<EndpointS
 }
 
 const compile = (networks: CompiledNetwork[], ports: CompiledPort[] = []) =>
-  compileProgram({ version: 1, networks, ports, capture: NO_CAPTURE });
+  compileProgram({ version: 1, networks, ports, vteps: [], capture: NO_CAPTURE });
 
 function rows(table: Int32Array, ints: number): number[][] {
   assert.equal(table.length % ints, 0);

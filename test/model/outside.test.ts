@@ -247,7 +247,10 @@ describe('routes between networks', () => {
 describe('room for nat networks', () => {
   it('is that of two segments and two ports each', () => {
     for (let n = 0; n < 6; n++) add(`n${n}`);
-    assert.throws(() => add('more'), refused('exhausted', /all the 12 networks \(a nat one counts as two\)/));
+    assert.throws(
+      () => add('more'),
+      refused('exhausted', /all the 12 networks \(an uplink counts as one more, and so does a VTEP\)/),
+    );
     for (let n = 0; n < 28; n++) publish(`e${n}`, 'n0');
     assert.throws(() => publish('more', 'n0'), refused('exhausted', /all the 40 ports/));
   });

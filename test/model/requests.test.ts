@@ -36,6 +36,7 @@ describe('a request for a network', () => {
       externalIp: [],
       nextHop: [],
       masquerade: false,
+      overlay: null,
       nat: null,
       routesTo: [],
       advertise: false,
@@ -141,6 +142,7 @@ describe('a request for an endpoint', () => {
       staticMacs: [],
       publish: [],
       configure: true,
+      vtep: null,
       aliases: [],
     });
   });

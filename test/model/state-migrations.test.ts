@@ -17,8 +17,9 @@ const NEW_OF_NETWORKS = {
   advertise: false,
   dhcp: null,
   dns: null,
+  overlay: null,
 };
-const NEW_OF_ENDPOINTS = { publish: [], configure: true, aliases: [] };
+const NEW_OF_ENDPOINTS = { publish: [], configure: true, aliases: [], vtep: null };
 
 describe('model/state-migrations', () => {
   it('read a file of version 1 whole: every object, and event numbers that no run of it can have reached', () => {
