@@ -13,6 +13,7 @@ import type {
   EndpointStats,
   StatsView,
   StatusView,
+  VtepView,
 } from '../control/controller.js';
 import { type Histogram, secondsHistogram, turnHistogram } from './metrics-histogram.js';
 import type { ServerState } from './server-state.js';
@@ -43,6 +44,7 @@ export function prometheusText(controller: Controller, server: ServerState): str
       controller.listNetworks().map(({ name }) => name),
       stats.endpoints,
     ),
+    ...vtepFamilies(controller.listVteps()),
     ...datapathFamilies(stats),
     ...turnFamilies(stats),
     ...dropFamilies(controller.listDrops()),
@@ -102,7 +104,9 @@ function endpointFamilies(endpoints: EndpointStats[]): Family[] {
 function networkFamilies(networks: string[], endpoints: EndpointStats[]): Family[] {
   const family = (name: string, help: string, value: (stats: EndpointStats) => number) => {
     const sums = new Map(networks.map((network) => [network, 0]));
-    for (const stats of endpoints) sums.set(stats.network, (sums.get(stats.network) ?? 0) + value(stats));
+    for (const stats of endpoints) {
+      if (stats.network !== '') sums.set(stats.network, (sums.get(stats.network) ?? 0) + value(stats));
+    }
     const samples = [...sums].map(([network, sum]) => ({ labels: { network }, value: sum }));
     return counter(name, help, samples);
   };
@@ -114,6 +118,37 @@ function networkFamilies(networks: string[], endpoints: EndpointStats[]): Family
     family('weft_network_transmit_bytes_total', 'Bytes to the ports of the network.', (stats) => stats.txBytes),
     family('weft_network_dropped_total', 'Frames and copies dropped at the ports of the network.', dropped),
   ];
+}
+
+/** Other VTEPs, each by its address and the one of this host that it has to do with. */
+function vtepFamilies(vteps: VtepView[]): Family[] {
+  const remotes = vteps.filter(({ origin }) => origin !== 'local');
+  const family = (name: string, help: string, value: (view: VtepView) => number) =>
+    counter(
+      name,
+      help,
+      remotes.map((view) => ({ labels: labelsOf(view), value: value(view) })),
+    );
+  return [
+    gauge('weft_vteps', 'VTEPs by origin: of this host, or who said that there is such a one.', countByOrigin(vteps)),
+    family('weft_vtep_receive_frames_total', 'Encapsulated frames from the VTEP.', (view) => view.rxFrames),
+    family('weft_vtep_receive_bytes_total', 'Bytes inside of them.', (view) => view.rxBytes),
+    family('weft_vtep_transmit_frames_total', 'Encapsulated frames to the VTEP.', (view) => view.txFrames),
+    family('weft_vtep_transmit_bytes_total', 'Bytes inside of them.', (view) => view.txBytes),
+  ];
+}
+
+function labelsOf({ vtep, local, underlay, udpPort, netns }: VtepView): Record<string, string> {
+  return { vtep, local, underlay, port: String(udpPort), netns: netns ?? '' };
+}
+
+function countByOrigin(vteps: VtepView[]): Sample[] {
+  if (vteps.length === 0) return [];
+  const origins = ['local', 'static', 'cluster', 'learned'] as const;
+  return origins.map((origin) => ({
+    labels: { origin },
+    value: vteps.filter((view) => view.origin === origin).length,
+  }));
 }
 
 function datapathFamilies({ datapath }: StatsView): Family[] {
@@ -141,6 +176,9 @@ function datapathFamilies({ datapath }: StatsView): Family[] {
     counter('weft_segmented_total', 'Super-frames that had to be cut for a port.', [plain(datapath.segmented)]),
     counter('weft_checksum_completed_total', 'Frames whose checksum had to be completed for a port.', [
       plain(datapath.completed),
+    ]),
+    counter('weft_joins_refused_total', 'Times that a kernel refused joined datagrams (UDP_SEGMENT).', [
+      plain(datapath.joinsRefused),
     ]),
   ];
 }

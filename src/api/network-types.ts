@@ -2,19 +2,19 @@
 
 import { printable } from '../lib/printable.js';
 
-export const NETWORK_TYPES = ['private', 'internal', 'nat'] as const;
+export const NETWORK_TYPES = ['private', 'internal', 'nat', 'overlay'] as const;
 
 /** Types that weft will have; asking for one is no typing error. */
-const LATER_TYPES: readonly string[] = ['overlay', 'transparent', 'l2bridge', 'l2tunnel', 'ics'];
+const LATER_TYPES: readonly string[] = ['transparent', 'l2bridge', 'l2tunnel', 'ics'];
 
 /** Fields (as in the API) that belong to those types. */
-export const LATER_FIELDS: readonly string[] = ['vni', 'vtep', 'port', 'peer', 'peers', 'underlay', 'nic'];
+export const LATER_FIELDS: readonly string[] = ['nic'];
 
 export function isSupportedType(type: string): boolean {
   return (NETWORK_TYPES as readonly string[]).includes(type);
 }
 
-/** `nat networks are not in this version; supported: private, internal`. */
+/** `transparent networks are not in this version; supported: private, internal, ...`. */
 export function unsupportedType(type: string): string {
   const supported = `supported: ${NETWORK_TYPES.join(', ')}`;
   return LATER_TYPES.includes(type)

@@ -1,6 +1,7 @@
 /** The whole command line as a tree: one file per noun in commands/. */
 import { Command, Option } from 'commander';
 import { addCaptureCommand } from './commands/capture.js';
+import { addClusterCommand } from './commands/cluster.js';
 import { addCompartmentCommand } from './commands/compartment.js';
 import { addCompletionCommand } from './commands/completion.js';
 import { addEndpointCommand } from './commands/endpoint.js';
@@ -13,7 +14,7 @@ import { addPortCommand } from './commands/port.js';
 import { addReplayCommand } from './commands/replay.js';
 import { addStatsCommand } from './commands/stats.js';
 import { addDoctorCommand, addStatusCommand, addVersionCommand } from './commands/status.js';
-import { addDropCommand, addFdbCommand } from './commands/tables.js';
+import { addDropCommand, addFdbCommand, addVtepCommand } from './commands/tables.js';
 import { addTraceCommand } from './commands/trace.js';
 import { completes } from './completion/kinds.js';
 import { examples } from './help.js';
@@ -64,6 +65,8 @@ const COMMANDS: readonly ((program: Command, session: Session) => void)[] = [
   addCaptureCommand,
   addReplayCommand,
   addTraceCommand,
+  addVtepCommand,
+  addClusterCommand,
   addFdbCommand,
   addFlowCommand,
   addDropCommand,

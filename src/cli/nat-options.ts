@@ -45,8 +45,8 @@ export interface NatOptions {
 
 export function addUplinkOptions(command: Command): void {
   command
-    .optionsGroup('Outside of a nat network:')
-    .option('--uplink <WHAT>', 'host (the default), nic:INTERFACE, raw or none: how the outside is reached')
+    .optionsGroup('Outside of a nat or overlay network:')
+    .option('--uplink <WHAT>', 'host (the default of nat), nic:INTERFACE, raw or none (that of overlay)')
     .addOption(completes(new Option('--uplink-netns <PATH>', "namespace of the uplink; else the daemon's own"), 'file'))
     .addOption(listOption('--external-ip <ADDR>', 'external address (repeatable); else one of the transit subnet'))
     .addOption(listOption('--next-hop <ADDR>', 'uplink nic: next hop, one per family (repeatable)'))
@@ -62,7 +62,7 @@ export function addNatOptions(command: Command, canEmpty: boolean): void {
   const seconds = (flags: string, description: string) => integerOption(flags, description, 1, 2_000_000);
   const ports = new Option('--ports <FIRST-LAST>', otherwise('external ports given out automatically', '1024-65535'));
   command
-    .optionsGroup('Translation of a nat network:')
+    .optionsGroup('Translation of a network with an uplink:')
     .addOption(new Option('--mapping <HOW>', 'what decides the external port of a flow').choices(MAPPINGS))
     .addOption(
       new Option('--filtering <HOW>', otherwise('who may send to it', 'address-dependent')).choices(FILTERINGS),

@@ -3,11 +3,14 @@
  * and the services around. One per daemon; made by engine.ts.
  */
 import type { DesiredState } from '../model/desired-state.js';
+import type { OverlayDefaults } from '../model/overlay-defaults.js';
 import type { InjectRingWriter } from '../ports/inject-ring.js';
 import type { CaptureService } from './captures/capture-service.js';
+import type { ClusterLink } from './cluster/cluster-link.js';
 import type { WeftEvent } from './controller.js';
 import type { DnsState } from './dns/dns-state.js';
 import type { Kernel, Namespace, NamespaceWatch } from './kernel/kernel.js';
+import type { OverlayState } from './overlay/overlay-state.js';
 import type { Attachment, PortTable } from './port-table.js';
 import type { EventLog } from './state/event-log.js';
 import type { Uplink } from './uplinks/uplink.js';
@@ -53,7 +56,14 @@ export interface Context {
   readonly uplinks: Map<string, Uplink>;
   /** TAPs of the gateway's services, by network name. */
   readonly serviceAttachments: Map<string, Attachment>;
+  /** TAPs and sockets of VTEPs, by the key of the VTEP and their name. */
+  readonly underlayAttachments: Map<string, Attachment>;
+  readonly overlay: OverlayState;
   readonly dns: DnsState;
+  /** null without a cluster. */
+  readonly cluster: ClusterLink | null;
+  /** What requests for overlay networks get where they say nothing. */
+  readonly overlayDefaults: OverlayDefaults;
   /** Frames that arrive at ports from inside weft; the ring has one writer. */
   readonly injector: InjectRingWriter;
   /** Why an endpoint is degraded, or was detached without being asked, by endpoint name. */
@@ -63,6 +73,8 @@ export interface Context {
   onNamespaceGone(compartment: string, namespace: Namespace): void;
   /** The same for the namespace that the uplink of a network is in. */
   onUplinkGone(network: string, namespace: Namespace): void;
+  /** The same for the namespace of a VTEP, by its key. */
+  onVtepGone(key: string, namespace: Namespace): void;
 }
 
 /** Tells the operator in the log, in the events and in `status`. */

@@ -1,9 +1,12 @@
 /** What a controller is made of (engine.ts makes one), and how it ends. */
+import type { OverlayDefaults } from '../model/overlay-defaults.js';
 import type { CaptureService } from './captures/capture-service.js';
+import type { ClusterOptions } from './cluster/cluster-options.js';
 import type { Clock, Log } from './context.js';
 import type { Controller } from './controller.js';
 import type { ServeDns } from './dns/service-sockets.js';
 import type { Kernel } from './kernel/kernel.js';
+import type { TestOffloads } from './overlay/offload-verdict.js';
 import type { Store } from './state/store.js';
 import type { DatapathHost } from './worker/datapath-host.js';
 
@@ -33,6 +36,12 @@ export interface ControllerOptions {
   serveDns?: ServeDns;
   /** Where the resolv.conf of compartments is written, /etc/netns; nowhere unless it is given. */
   netnsConfiguration?: string;
+  /** Tries out what the kernel promises of offloads in tunnels; the real thing unless a test has none. */
+  testOffloads?: TestOffloads;
+  /** Other hosts to share overlay networks with, through etcd; none unless it is given. */
+  cluster?: ClusterOptions;
+  /** Where the VTEP of this host is, for overlay networks that do not say. */
+  overlayDefaults?: OverlayDefaults;
   /** Ids of new objects; random unless a test wants to know them. */
   newId?: () => string;
 }

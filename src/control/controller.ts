@@ -4,6 +4,8 @@
  * Every mutation is atomic (it happens as a whole or is undone) and durable when its promise resolves. Rejections are
  * `RequestError`s (model/problems.ts) with a stable code; anything else that is thrown is a bug.
  */
+
+import type { Underlay } from '../model/network.js';
 import type { CaptureRequest, CaptureStream, CaptureView, ReplayRequest, ReplayView } from './controller/captures.js';
 import type {
   ApplyResult,
@@ -20,17 +22,22 @@ import type {
   PortView,
 } from './controller/lab-objects.js';
 
-/** A frame to follow, by description or as bytes. Either `from` or `fromUplink` says where it comes in. */
+/** A frame to follow, by description or as bytes. One of `from`, `fromUplink` and `fromVtep` says where it comes in. */
 export interface TraceRequest {
   /** Endpoint that sends it. */
   from?: string;
-  /** Network of type nat, from whose uplink it comes. */
+  /** Network with an uplink, from which it comes. */
   fromUplink?: string;
+  /** Address of another VTEP, from which it comes through the tunnel of `network`; then `frame` is the inner one. */
+  fromVtep?: string;
+  network?: string;
   /** Whole Ethernet frame in hexadecimal; then nothing but where it comes from is read of what follows. */
   frame?: string;
   /** Address that it comes from; that of the endpoint unless given. */
   source?: string;
   to?: string;
+  /** MAC that it goes to; that of the station that has `to`, as weft knows it, or of the gateway unless given. */
+  toMac?: string;
   protocol?: 'tcp' | 'udp' | 'icmp';
   port?: number;
   sourcePort?: number;
@@ -54,10 +61,40 @@ export interface FdbEntry {
   network: string;
   vlan: number;
   mac: string;
+  /** Name, or what serves the whole network; empty for a station of another host that nobody gave a name. */
   endpoint: string;
   kind: 'learned' | 'static' | 'host';
+  /** Address of the VTEP behind which it is; null: on this host. */
+  vtep: string | null;
+  /** Who said where it is: a frame from it, the user, or the cluster. */
+  origin: 'learned' | 'static' | 'cluster';
   /** Seconds since the last frame from this MAC; 0 for static entries. */
   ageSeconds: number;
+}
+
+/** An end of tunnels: of this host, or one of those that it sends to or hears from. */
+export interface VtepView {
+  /** Bare. */
+  vtep: string;
+  /** Address of the VTEP of this host that has to do with it: its own for a local one. */
+  local: string;
+  /** Overlay networks that it is an end of, as far as is known. */
+  networks: string[];
+  /** `local`: of this host. Else who said that there is such a VTEP; `learned`: a datagram from it did. */
+  origin: 'local' | 'static' | 'cluster' | 'learned';
+  underlay: Underlay;
+  udpPort: number;
+  /** Path of the namespace that the underlay is in; null = the daemon's own. */
+  netns: string | null;
+  /** `lost`: the VTEP of this host is not there, and weft goes on trying. */
+  state: 'ready' | 'lost';
+  /** Encapsulated frames from there and to there, and the bytes inside of them; of a local one from and to all. */
+  rxFrames: number;
+  rxBytes: number;
+  txFrames: number;
+  txBytes: number;
+  /** Seconds since the last frame from there; null: there was none. */
+  lastHeardSeconds: number | null;
 }
 
 export type FlowState =
@@ -162,6 +199,8 @@ export interface DatapathStats {
   /** Super-frames that had to be cut for a port, and frames whose checksum had to be completed for one. */
   segmented: number;
   completed: number;
+  /** Times that a kernel refused joined datagrams (UDP_SEGMENT), so that a VTEP sends singly since. */
+  joinsRefused: number;
   /** Copies that captures lost because their ring was full. */
   captureLost: number;
   /** Turns without a frame. */
@@ -246,11 +285,51 @@ export interface StatusView {
   worker: 'running' | 'restarting';
   networks: number;
   compartments: number;
-  endpoints: { total: number; attached: number; detached: number; degraded: number };
+  endpoints: { total: number; attached: number; detached: number; degraded: number; remote: number };
   captures: number;
   memory: { residentBytes: number };
+  /** Whether it shares networks with other hosts, and if it should and does not, why. */
+  cluster: { state: ClusterView['state']; reason: string };
   /** Things an operator should know (a state file set aside, an object that could not be restored). */
   warnings: string[];
+}
+
+/** A host of the cluster, this one included. */
+export interface ClusterHostView {
+  host: string;
+  /**
+   * `here`: this one. `doubtful`: etcd does not know it (any more), and its frames still come in, or etcd has just been wiped. `gone`: its
+   * lease has run out; what it had is kept for it until it is forgotten.
+   */
+  state: 'here' | 'there' | 'doubtful' | 'gone';
+  /** Version of its weftd; empty when it is gone. */
+  version: string;
+  /** When its daemon started, RFC 3339; empty when it is gone. */
+  since: string;
+  networks: { network: string; vtep: string }[];
+  endpoints: number;
+  /** Addresses that belong to its endpoints. */
+  addresses: number;
+}
+
+export interface ClusterView {
+  /** null: this daemon has no cluster. */
+  host: string | null;
+  /** `alone`: etcd cannot be reached, and forwarding goes on with what is known. */
+  state: 'none' | 'joining' | 'joined' | 'alone' | 'refused';
+  /** Why it is not joined; empty when it is. */
+  reason: string;
+  /** Since when, RFC 3339. */
+  since: string;
+  etcd: string[];
+  /** Member of etcd that is spoken to now. */
+  member: string | null;
+  prefix: string;
+  revision: number;
+  keys: number;
+  hosts: ClusterHostView[];
+  /** Networks of the cluster that this host cannot have, and why. */
+  missing: { network: string; reason: string }[];
 }
 
 export interface Controller {
@@ -298,6 +377,8 @@ export interface Controller {
   /** Runs the stages of the datapath on copies of its tables; nothing is sent and nothing learned. */
   trace(request: TraceRequest): Promise<TraceView>;
 
+  /** VTEPs of this host and others, of one network or of all. */
+  listVteps(network?: string): VtepView[];
   listFdb(network?: string): FdbEntry[];
   flushFdb(network?: string): Promise<void>;
   /** A page of the flow table. */
@@ -306,6 +387,10 @@ export interface Controller {
   /** Ends all that pass the filter. */
   deleteFlows(filter: FlowFilter): Promise<FlowsDeleted>;
   deleteFlow(id: string): Promise<void>;
+  /** The hosts that this one shares overlay networks with. */
+  clusterView(): ClusterView;
+  /** Releases what a host had that does not come back. */
+  forgetHost(host: string): Promise<void>;
   listDrops(): DropView[];
   stats(): StatsView;
   status(): StatusView;

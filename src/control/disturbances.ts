@@ -7,6 +7,7 @@ import { degradeEndpoint } from './endpoints.js';
 import type { Namespace } from './kernel/kernel.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createHostAttachment } from './networks.js';
+import { lostTunnels, reopenTunnel, vtepFailed, vtepGone } from './overlay/tunnels.js';
 import { discard, plugIn } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import type { Transaction } from './transaction.js';
@@ -21,14 +22,15 @@ const RETRY_MS = 2000;
 /** Calls back into the queue from now on. */
 export function watchDatapath(context: Context, queue: MutationQueue): void {
   context.datapath.onFault((port, errno) => {
-    const broken = context.ports.at(port);
+    const broken = context.ports.attachmentAt(port);
     if (broken === null) return;
     const { serial } = broken;
     later(context, queue, 'port fault', async (transaction) => {
       // By the time that it is its turn, the row may belong to somebody else.
-      if (context.ports.at(port) !== broken || broken.serial !== serial) return;
+      if (context.ports.attachmentAt(port) !== broken || broken.serial !== serial) return;
       if (broken.role === 'host') await replaceHost(context, transaction, broken, errno);
       else if (broken.role === 'uplink') await uplinkFailed(context, broken, whyBroken(broken, errno));
+      else if (broken.role === 'underlay') await vtepFailed(context, broken, whyBroken(broken, errno));
       else if (broken.role === 'service') await replaceDns(context, transaction, broken);
       else await degradeEndpoint(context, transaction, broken, whyBroken(broken, errno));
     });
@@ -57,11 +59,19 @@ export function loseUplinkLater(context: Context, queue: MutationQueue, network:
   });
 }
 
-/** Looks now and then whether a lost uplink can be had again: an interface is back, a namespace was made. Until `stop`. */
+/** For `Context.onVtepGone`. */
+export function loseVtepLater(context: Context, queue: MutationQueue, key: string, namespace: Namespace): void {
+  later(context, queue, 'namespace of a VTEP gone', () => vtepGone(context, key, namespace));
+}
+
+/** Looks now and then whether a lost uplink or VTEP can be had again: an interface is back, a namespace was made. Until `stop`. */
 export function retryUplinks(context: Context, queue: MutationQueue): { stop(): void } {
   const timer = setInterval(() => {
     for (const record of lostUplinks(context)) {
       queue.runAfterSave('uplink', (transaction) => reopenUplink(context, transaction, record)).catch(() => {}); // still lost
+    }
+    for (const record of lostTunnels(context)) {
+      queue.runAfterSave('VTEP', (transaction) => reopenTunnel(context, transaction, record)).catch(() => {}); // still lost
     }
   }, RETRY_MS).unref();
   return { stop: () => clearInterval(timer) };

@@ -8,11 +8,14 @@ import type { EndpointRecord } from '../model/desired-state.js';
 import type { EndpointSpec } from '../model/endpoint.js';
 import { type EndpointWish, parseEndpointPatch, parseEndpointRequest } from '../model/endpoint-request.js';
 import { parseIp } from '../model/ip.js';
+import { hasUplink } from '../model/network-kind.js';
 import { RequestError } from '../model/problems.js';
 import { tellOfWaitingCaptures } from './captures/capture-subject.js';
+import { isShared } from './cluster/shared-network.js';
 import type { Context } from './context.js';
 import { endFlowsOf } from './flows/flows.js';
 import { KernelError, type Namespace, type RouteRequest, type TapRequest } from './kernel/kernel.js';
+import { updateStation } from './overlay/remote-stations.js';
 import { createAttachment, discard, plugIn, unplug } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { accepted } from './refusals.js';
@@ -21,6 +24,8 @@ import { keepPublished } from './uplinks/uplink-routing.js';
 
 /** Default routes of other programs in a compartment that are stepped over, by choosing the next metric. */
 const MAX_FOREIGN_ROUTES = 16;
+/** Addresses that are tried one after the other while other hosts take them away; each refusal makes one more known. */
+const MAX_CLAIMS = 1000;
 
 /** Addresses are reserved before anything else happens, so whatever fails later, no two endpoints ever had the same. */
 export async function createEndpoint(context: Context, transaction: Transaction, request: unknown): Promise<void> {
@@ -36,14 +41,54 @@ export async function addEndpoint(
 ): Promise<void> {
   if (wish.compartment !== null) openNamespaceOf(context, wish.compartment);
   const publish = wish.publish.length > 0 ? keepPublished(context, transaction, wish.network) : null;
-  const { record, undo } = context.state.addEndpoint(wish, context.newId(), ifname);
-  transaction.onUndo('add endpoint', undo);
+  const record = await enterEndpoint(context, transaction, wish, ifname);
   const { name, network } = record.spec;
   const addresses = record.spec.ip.length === 0 ? '' : ` with ${record.spec.ip.join(', ')}`;
   const message = `endpoint ${name} created on network ${network}${addresses}`;
   transaction.emit({ type: 'endpoint-created', object: 'endpoint', name, message });
   if (wish.compartment !== null) await attach(context, transaction, record, wish.compartment);
+  await updateStation(context, transaction, null, record.spec);
   await publish?.();
+}
+
+/**
+ * Into the desired state, and on a shared network into the cluster: what is chosen here may be taken on another host since, and then
+ * something else is chosen.
+ */
+async function enterEndpoint(
+  context: Context,
+  transaction: Transaction,
+  wish: EndpointWish,
+  ifname?: string,
+): Promise<EndpointRecord> {
+  const { cluster, state } = context;
+  const isClaimed = cluster !== null && isShared(state.network(wish.network).spec);
+  for (let attempt = 0; ; attempt++) {
+    const { record, undo } = state.addEndpoint(wish, context.newId(), ifname);
+    if (!isClaimed) {
+      transaction.onUndo('add endpoint', undo);
+      return record;
+    }
+    const claimed = await cluster.claim(record).catch((error: unknown) => {
+      undo();
+      throw error;
+    });
+    if (claimed.granted) {
+      transaction.onUndo('claim what the endpoint has', () => cluster.release([wish.name]));
+      transaction.onUndo('add endpoint', undo);
+      return record;
+    }
+    undo();
+    claimed.heed();
+    if (claimed.isFinal || attempt === MAX_CLAIMS) failTaken(wish, claimed.taken);
+  }
+}
+
+function failTaken({ name, network }: EndpointWish, taken: readonly string[]): never {
+  const message = `endpoint ${name} cannot be on network ${network}: ${taken.join(', ')}`;
+  const remedy =
+    'choose something else, or leave it out and weft chooses; what a dead host had: weft cluster forget HOST';
+  throw new RequestError('conflict', message, remedy);
 }
 
 export async function attachEndpoint(
@@ -86,6 +131,7 @@ export async function changeEndpoint(
   const { undo } = context.state.changeEndpoint(name, changed);
   transaction.onUndo('publish', () => context.ports.publish());
   transaction.onUndo('change endpoint', undo);
+  await updateStation(context, transaction, spec, changed);
   await context.ports.publish();
   await publish?.();
   const message = `endpoint ${name} changed`;
@@ -109,14 +155,22 @@ export async function deleteEndpoints(
   endFlows(context, transaction, all);
   const publish = [...networks].map((network) => keepPublished(context, transaction, network));
   await detachAll(context, transaction, names, null);
+  for (const spec of all) await updateStation(context, transaction, spec, null);
   for (const name of names) forget(context, transaction, name);
+  releaseClaims(context, transaction, all);
   for (const sync of publish) await sync();
+}
+
+/** Once they are deleted, others may have their names and addresses. */
+function releaseClaims({ cluster, state }: Context, transaction: Transaction, specs: readonly EndpointSpec[]): void {
+  const shared = specs.filter(({ network }) => isShared(state.network(network).spec)).map(({ name }) => name);
+  if (cluster !== null && shared.length > 0) transaction.onCommit('release claims', () => cluster.release(shared));
 }
 
 /** Sees to it that the flows of endpoints end once they are deleted. */
 function endFlows(context: Context, transaction: Transaction, specs: readonly EndpointSpec[]): void {
   for (const network of new Set(specs.map((spec) => spec.network))) {
-    if (context.state.network(network).spec.type !== 'nat') continue;
+    if (!hasUplink(context.state.network(network).spec)) continue;
     const addresses = new Set(specs.filter((spec) => spec.network === network).flatMap(({ ip }) => ip));
     transaction.onCommit('end flows', () => endFlowsOf(context, network, addresses));
   }

@@ -9,14 +9,17 @@ import { join } from 'node:path';
 import type { SavedCapture } from '../model/state-file.js';
 import { InjectRingWriter } from '../ports/inject-ring.js';
 import { resumeCaptures, runningCaptures } from './captures/capture-resume.js';
+import type { ClusterService } from './cluster/cluster-service.js';
 import { type Context, warn } from './context.js';
 import type { ControllerOptions, ManagedController } from './controller-options.js';
-import { loseLater, loseUplinkLater, watchDatapath } from './disturbances.js';
+import { loseLater, loseUplinkLater, loseVtepLater, watchDatapath } from './disturbances.js';
 import { CompartmentResolvers } from './dns/compartment-resolvers.js';
 import { NameService } from './dns/name-service.js';
 import { serveDns } from './dns/service-sockets.js';
 import { LabController } from './lab-controller.js';
 import { MutationQueue } from './mutation-queue.js';
+import { announceAttached } from './overlay/announcements.js';
+import { createOverlayState } from './overlay/overlay-state.js';
 import { PortTable } from './port-table.js';
 import { reconcile } from './reconciler.js';
 import { openEventJournal } from './state/event-journal.js';
@@ -41,8 +44,10 @@ export async function createController(options: ControllerOptions): Promise<Mana
     clock,
     log,
   });
-  const names = new NameService({ state });
+  const cluster = await openCluster(options);
+  const names = new NameService({ state, remote: (network) => cluster?.zoneHostsOf(network) ?? [] });
   events.listen(() => names.forgetNames());
+  const ports = new PortTable({ state, datapath, captures });
   const context: Context = {
     kernel,
     datapath,
@@ -50,7 +55,7 @@ export async function createController(options: ControllerOptions): Promise<Mana
     log,
     state,
     events,
-    ports: new PortTable({ state, datapath, captures }),
+    ports,
     warnings: [],
     open: new Map(),
     attachments: new Map(),
@@ -59,12 +64,18 @@ export async function createController(options: ControllerOptions): Promise<Mana
     uplinks: new Map(),
     injector: new InjectRingWriter(datapath.tables.inject),
     serviceAttachments: new Map(),
+    underlayAttachments: new Map(),
+    overlay: createOverlayState(ports, datapath, options.testOffloads),
     dns: { service: names, serve: options.serveDns ?? serveDns, namespace: null, servers: new Map() },
+    cluster,
+    overlayDefaults: { ...options.overlayDefaults, ...(cluster === null ? {} : { shared: true }) },
     reasons: new Map(),
     newId: options.newId ?? randomUUID,
     onNamespaceGone: (compartment, namespace) => loseLater(context, queue, compartment, namespace),
     onUplinkGone: (network, namespace) => loseUplinkLater(context, queue, network, namespace),
+    onVtepGone: (key, namespace) => loseVtepLater(context, queue, key, namespace),
   };
+  events.listen((event) => announceAttached(context, event));
   for (const warning of store.warnings) warn(context, warning, 'daemon', 'weftd');
   // The instance id must be on disk before the first TAP carries it, or a crash would leave TAPs that nobody owns.
   await save(store.captures);
@@ -78,7 +89,25 @@ export async function createController(options: ControllerOptions): Promise<Mana
   const counts = `${state.networks.size} networks, ${state.compartments.size} compartments, ${state.endpoints.size} endpoints`;
   const message = `weftd ${options.about.version} started with ${counts}`;
   events.add({ type: 'daemon-started', object: 'daemon', name: 'weftd', message });
+  cluster?.begin(context, queue);
   return new LabController(options, context, queue);
+}
+
+/** Loaded only by a daemon that has one: what speaks with etcd is 100 ms and 20 MB. */
+async function openCluster(options: ControllerOptions): Promise<ClusterService | null> {
+  if (options.cluster === undefined) return null;
+  const { ClusterService } = await import('./cluster/cluster-service.js');
+  const { cluster, store, clock, log, about, overlayDefaults = {} } = options;
+  const { version, stateDir } = about;
+  return new ClusterService({
+    options: cluster,
+    state: store.state,
+    stateDir,
+    version,
+    clock,
+    log,
+    defaults: overlayDefaults,
+  });
 }
 
 /** The events of former daemons, and every new one in the operator's log; a warning is there already. */

@@ -12,15 +12,36 @@ import { retryUplinks } from './disturbances.js';
 import { closeDns, releaseDns } from './dns/dns-plugging.js';
 import { attachEndpoint, createEndpoint, deleteEndpoint, detachEndpoint, patchEndpoint } from './endpoints.js';
 import { deleteFlow, deleteFlows, getFlow, listFlows } from './flows/flows.js';
+import { viewFdb, viewVteps } from './forwarding-view.js';
 import { applyLab, prepareLab } from './lab/lab-apply.js';
 import { exportLab } from './lab/lab-export.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createNetwork, deleteNetwork, patchNetwork } from './networks.js';
+import { releaseVteps } from './overlay/tunnels.js';
 import { listPorts, publishPort, unpublishPorts } from './published-ports.js';
-import { viewDrops, viewFdb, viewStats } from './statistics.js';
+import { viewDrops, viewStats } from './statistics.js';
 import type { Transaction } from './transaction.js';
 import { releaseUplinks } from './uplinks/uplinks.js';
 import { stateOf, viewAll, viewCompartment, viewEndpoint, viewNetwork } from './views.js';
+
+/** What `cluster status` says without one. */
+const NO_CLUSTER: api.ClusterView = {
+  host: null,
+  state: 'none',
+  reason: 'weft.yaml names no cluster',
+  since: '',
+  etcd: [],
+  member: null,
+  prefix: '',
+  revision: 0,
+  keys: 0,
+  hosts: [],
+  missing: [],
+};
+
+function clusterState({ state, reason }: api.ClusterView): api.StatusView['cluster'] {
+  return { state, reason: state === 'none' ? '' : reason };
+}
 
 export class LabController implements ManagedController {
   private readonly options: ControllerOptions;
@@ -186,6 +207,11 @@ export class LabController implements ManagedController {
     return trace(this.context, request);
   }
 
+  listVteps(network?: string): api.VtepView[] {
+    if (network !== undefined) this.context.state.network(network);
+    return viewVteps(this.context, network ?? null);
+  }
+
   listFdb(network?: string): api.FdbEntry[] {
     if (network !== undefined) this.context.state.network(network);
     return viewFdb(this.context, network ?? null);
@@ -212,6 +238,16 @@ export class LabController implements ManagedController {
     return deleteFlow(this.context, id);
   }
 
+  clusterView(): api.ClusterView {
+    return this.context.cluster?.view() ?? NO_CLUSTER;
+  }
+
+  async forgetHost(host: string): Promise<void> {
+    const { cluster } = this.context;
+    if (cluster !== null) return cluster.forget(host);
+    throw new RequestError('conflict', 'weftd has no cluster', 'name its etcd in weft.yaml: cluster: {etcd: [URL]}');
+  }
+
   listDrops(): api.DropView[] {
     return viewDrops(this.context);
   }
@@ -223,7 +259,7 @@ export class LabController implements ManagedController {
   status(): api.StatusView {
     const { about, clock } = this.options;
     const { state, datapath, ports, captures, warnings } = this.context;
-    const endpoints = { total: state.endpoints.size, attached: 0, detached: 0, degraded: 0 };
+    const endpoints = { total: state.endpoints.size, attached: 0, detached: 0, degraded: 0, remote: 0 };
     for (const record of state.endpoints.values()) endpoints[stateOf(this.context, record)]++;
     return {
       version: about.version,
@@ -241,6 +277,7 @@ export class LabController implements ManagedController {
       endpoints,
       captures: captures.list().filter((capture) => capture.state === 'running').length,
       memory: { residentBytes: about.residentBytes() },
+      cluster: clusterState(this.clusterView()),
       warnings: [...warnings],
     };
   }
@@ -291,6 +328,7 @@ export class LabController implements ManagedController {
     this.replays.stopAll();
     this.dhcp.stop();
     await this.queue.close();
+    await this.context.cluster?.close();
     const message = `weftd ${this.options.about.version} is stopping; interfaces and connections stay`;
     context.events.add({ type: 'daemon-stopping', object: 'daemon', name: 'weftd', message });
     await context.captures.close();
@@ -303,6 +341,7 @@ export class LabController implements ManagedController {
       context.kernel.releaseTap(tap);
     }
     releaseUplinks(context);
+    releaseVteps(context);
     for (const { namespace } of context.open.values()) context.kernel.closeNamespace(namespace);
     await this.options.store.close();
   }

@@ -1,16 +1,21 @@
 /** Operations on networks: create with its host vNIC, change what can change while it lives, delete. */
 import type { NetworkRecord } from '../model/desired-state.js';
-import { doOverlap } from '../model/desired-state.js';
 import type { NetworkSpec } from '../model/network.js';
+import { hasHostVnic, hasUplink } from '../model/network-kind.js';
 import { parseNetworkPatch, parseNetworkRequest } from '../model/network-request.js';
+import { withOverlayDefaults } from '../model/overlay-defaults.js';
 import { RequestError } from '../model/problems.js';
+import { doOverlap } from '../model/subnet-overlap.js';
 import { tellOfWaitingCaptures } from './captures/capture-subject.js';
+import { isShared } from './cluster/shared-network.js';
 import type { Context } from './context.js';
 import { removeDns, updateDns } from './dns/dns-plugging.js';
 import { deleteEndpoints, tapRequestOf } from './endpoints.js';
 import { hostIfname } from './kernel/host-interface.js';
 import { KernelError, type TapRequest } from './kernel/kernel.js';
 import { describeChanges } from './lab/lab-difference.js';
+import { leavesMtuOpen, withMtu } from './overlay/mtu.js';
+import { closeTunnel, openTunnel, refreshTunnel } from './overlay/tunnels.js';
 import { createAttachment, plugIn, unplug } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { accepted, listNames } from './refusals.js';
@@ -18,21 +23,30 @@ import type { Transaction } from './transaction.js';
 import { closeUplink, openUplink, updateUplink } from './uplinks/uplinks.js';
 
 export async function createNetwork(context: Context, transaction: Transaction, request: unknown): Promise<void> {
-  const spec = accepted(parseNetworkRequest(request));
+  const completed = withOverlayDefaults(request, context.overlayDefaults);
+  const spec = await withMtu(context, accepted(parseNetworkRequest(completed)), leavesMtuOpen(request));
   context.state.checkRoutesTo(spec);
   await addNetwork(context, transaction, spec);
 }
 
-/** Networks that it has routes to may come later. */
-export async function addNetwork(context: Context, transaction: Transaction, spec: NetworkSpec): Promise<void> {
+/** Networks that it has routes to may come later. `isKnown`: the cluster has it already, if it is a shared one. */
+export async function addNetwork(
+  context: Context,
+  transaction: Transaction,
+  spec: NetworkSpec,
+  isKnown = false,
+): Promise<void> {
   const { record, undo } = context.state.addNetwork(spec, context.newId());
   transaction.onUndo('add network', undo);
   await checkHostRoutes(context, transaction, spec);
-  context.ports.addNetwork(spec.name, spec.type === 'nat');
+  context.ports.addNetwork(spec.name, spec);
   transaction.onUndo('give the network a row', () => context.ports.removeNetwork(spec.name));
+  await openTunnel(context, transaction, record);
   if (record.hostMac !== null) await plugHost(context, transaction, record);
   await openUplink(context, transaction, record);
   await updateDns(context, transaction, record);
+  // Last: on other hosts it cannot be taken back without a trace.
+  if (!isKnown && isShared(spec)) await share(context, transaction, record);
   const subnets = spec.subnets.length === 0 ? '' : ` with ${spec.subnets.join(', ')}`;
   const message = `network ${spec.name} created: ${spec.type}${subnets}`;
   transaction.emit({ type: 'network-created', object: 'network', name: spec.name, message });
@@ -50,21 +64,28 @@ export async function patchNetwork(
   await changeNetwork(context, transaction, name, spec);
 }
 
-/** `spec` differs from the present one only in what can change. */
+/** `spec` differs from the present one only in what can change. `isKnown`: the cluster has the change already. */
 export async function changeNetwork(
   context: Context,
   transaction: Transaction,
   name: string,
   spec: NetworkSpec,
+  isKnown = false,
 ): Promise<void> {
   const { spec: former } = context.state.network(name);
   const changes = describeChanges(former, spec);
   if (changes.length === 0) return;
+  if (!isKnown && isShared(spec)) {
+    transaction.onUndo('change the network of the cluster', () => context.cluster?.changeNetwork(former));
+    await context.cluster?.changeNetwork(spec);
+  }
   const { record, undo } = context.state.changeNetwork(name, spec);
   transaction.onUndo('publish', () => context.ports.publish());
   if (spec.mtu !== former.mtu) transaction.onUndo('set MTU', () => updateTaps(context, record));
   transaction.onUndo('uplink', () => updateUplink(context, record));
+  transaction.onUndo('tunnel', () => refreshTunnel(context, name));
   transaction.onUndo('change network', undo);
+  refreshTunnel(context, name);
   if (spec.mtu !== former.mtu) await updateTaps(context, record);
   await updateUplink(context, record);
   await updateDns(context, transaction, record);
@@ -73,28 +94,35 @@ export async function changeNetwork(
   transaction.emit({ type: 'network-changed', object: 'network', name, message });
 }
 
+/** `isKnown`: the cluster has deleted it already. */
 export async function deleteNetwork(
   context: Context,
   transaction: Transaction,
   name: string,
   force: boolean,
+  isKnown = false,
 ): Promise<void> {
   const record = context.state.network(name);
   if (record.endpoints.size > 0 && !force) {
     const message = `network ${name} has ${listNames('endpoint', record.endpoints)}`;
     throw new RequestError('in-use', message, 'delete them first, or use --force to delete them with it');
   }
+  if (!isKnown && isShared(record.spec) && context.cluster !== null) {
+    transaction.onUndo('delete the network of the cluster', () => context.cluster?.addNetwork(record));
+    await context.cluster.removeNetwork(name);
+  }
   await deleteEndpoints(context, transaction, [...record.endpoints]);
   const host = context.hostAttachments.get(name);
   if (host !== undefined) await unplug(context, transaction, [host]);
   await removeDns(context, transaction, name);
   await closeUplink(context, transaction, record);
+  await closeTunnel(context, transaction, record);
   // What was learned on the row must be gone before another network gets it.
   await context.datapath.flushMacs(context.ports.rowOfNetwork(name));
   const uplinkRow = context.ports.rowOfUplink(name);
   if (uplinkRow !== null) await context.datapath.flushMacs(uplinkRow);
   context.ports.removeNetwork(name);
-  transaction.onUndo('release the row', () => context.ports.addNetwork(name, record.spec.type === 'nat'));
+  transaction.onUndo('release the row', () => context.ports.addNetwork(name, record.spec));
   transaction.onUndo('remove network', context.state.removeNetwork(name).undo);
   await context.ports.publish();
   const message = `network ${name} deleted`;
@@ -102,15 +130,26 @@ export async function deleteNetwork(
   tellOfWaitingCaptures(context, transaction, 'network', name);
 }
 
-/** Everything about the host vNIC of an internal network. */
+/** Enters a network into the cluster, from where other hosts take it. */
+async function share({ cluster }: Context, transaction: Transaction, record: NetworkRecord): Promise<void> {
+  const { name } = record.spec;
+  if (cluster === null) {
+    const message = `network ${name} cannot be shared: weftd has no cluster`;
+    throw new RequestError('conflict', message, 'leave shared out, or name etcd in weft.yaml: cluster: {etcd: [URL]}');
+  }
+  await cluster.addNetwork(record);
+  transaction.onUndo('share the network', () => cluster.removeNetwork(name));
+}
+
+/** Everything about the host vNIC of a network. */
 export function hostTapRequestOf(context: Context, record: NetworkRecord): TapRequest {
-  const { spec, hostMac, addresses } = record;
+  const { spec, hostMac, hostAddresses, addresses } = record;
   return {
     ifname: hostIfname(spec.name),
     alias: context.state.aliasOfHost(record),
     mac: hostMac ?? '',
     mtu: spec.mtu,
-    addresses: spec.gateway.map((address) => addresses.withPrefix(address)),
+    addresses: hostAddresses.map((address) => addresses.withPrefix(address)),
     routes: [],
     offload: true,
     hostSide: true,
@@ -161,7 +200,7 @@ async function plugHost(context: Context, transaction: Transaction, record: Netw
 async function checkHostRoutes(context: Context, transaction: Transaction, spec: NetworkSpec): Promise<void> {
   if (spec.subnets.length === 0) return;
   const hit = await findHostRoute(context, spec).catch((error: unknown) => {
-    if (spec.type === 'internal' || !(error instanceof KernelError)) throw error;
+    if (hasHostVnic(spec) || !(error instanceof KernelError)) throw error;
     context.log.warn({ network: spec.name, error: error.message }, 'the routes of the host could not be read');
     return null;
   });
@@ -169,11 +208,10 @@ async function checkHostRoutes(context: Context, transaction: Transaction, spec:
   const { subnet, destination, device } = hit;
   const whose = spec.uplinkNetns ?? 'this machine';
   const message = `subnet ${subnet} overlaps the route of ${whose} to ${destination} over ${device}`;
-  if (spec.type === 'internal') {
-    throw new RequestError('conflict', message, 'choose another subnet, or a network of type private');
+  if (hasHostVnic(spec)) {
+    throw new RequestError('conflict', message, 'choose another subnet, or a network without a host vNIC');
   }
-  const isNat = spec.type === 'nat';
-  const effect = isNat
+  const effect = hasUplink(spec)
     ? 'its endpoints do not reach what is there'
     : 'that is harmless as long as the host is not connected to it';
   const text = `network ${spec.name}: ${message}; ${effect}`;

@@ -114,12 +114,14 @@ export function unregister(context: Context, attachment: Attachment): void {
 
 function tableOf(context: Context, { role }: Attachment): Map<string, Attachment> {
   if (role === 'endpoint') return context.attachments;
+  if (role === 'underlay') return context.underlayAttachments;
   if (role === 'host') return context.hostAttachments;
   return role === 'uplink' ? context.uplinkAttachments : context.serviceAttachments;
 }
 
-function keyOf({ endpoint, network }: Attachment): string {
-  return endpoint ?? network;
+/** A VTEP has several: their interfaces or sockets tell them apart. */
+function keyOf({ endpoint, network, role, request }: Attachment): string {
+  return role === 'underlay' ? `${network} ${request.ifname}` : (endpoint ?? network);
 }
 
 /** Registers and connects an attachment; `former`, of the same endpoint, is taken out in the same step. */
@@ -137,6 +139,19 @@ export async function plugIn(
   const removed = former === null ? [] : [former];
   await reconnect(context, transaction, [attachment], removed);
   await removeTaps(context, transaction, removed);
+}
+
+/** Registers and connects several attachments in one step. */
+export async function plugInAll(
+  context: Context,
+  transaction: Transaction,
+  attachments: readonly Attachment[],
+): Promise<void> {
+  transaction.onUndo('register TAPs', () => {
+    for (const attachment of attachments) unregister(context, attachment);
+  });
+  for (const attachment of attachments) register(context, attachment);
+  await reconnect(context, transaction, attachments, []);
 }
 
 /** Disconnects TAPs and removes them. */

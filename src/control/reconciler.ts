@@ -16,6 +16,8 @@ import { createTapOf, tapRequestOf } from './endpoints.js';
 import { inParallel } from './in-parallel.js';
 import { type FoundTap, KernelError, type Namespace, type TapRequest } from './kernel/kernel.js';
 import { createHostAttachment, hostTapRequestOf } from './networks.js';
+import { enterStations } from './overlay/remote-stations.js';
+import { restoreTunnels, vtepAliases } from './overlay/tunnels.js';
 import { register } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { Transaction } from './transaction.js';
@@ -41,7 +43,7 @@ export async function reconcile(context: Context): Promise<void> {
   const uplinks = await openUplinkNamespaces(context);
   const whereabouts = await findOwnTaps(context, uplinks);
   await removeLeftovers(context, whereabouts);
-  for (const record of state.networks.values()) context.ports.addNetwork(record.spec.name, record.spec.type === 'nat');
+  for (const record of state.networks.values()) context.ports.addNetwork(record.spec.name, record.spec);
   const restored: Attachment[] = [];
   await inParallel(state.networks.values(), AT_ONCE, async (record) => {
     if (record.hostMac === null) return;
@@ -60,6 +62,8 @@ export async function reconcile(context: Context): Promise<void> {
   });
   for (const attachment of restored) register(context, attachment);
   await connect(context, restored);
+  enterStations(context);
+  await restoreTunnels(context);
   await restoreRouting(context);
   await restoreDns(context);
 }
@@ -183,6 +187,7 @@ async function removeLeftovers(context: Context, whereabouts: Map<string, Wherea
     if (record.hostMac !== null) wanted.add(state.aliasOfHost(record));
     if (hasUplinkTap(record)) wanted.add(state.aliasOfUplink(record));
   }
+  for (const alias of vtepAliases(context)) wanted.add(alias);
   const leftovers = [...whereabouts].filter(([alias]) => !wanted.has(alias));
   await inParallel(leftovers, AT_ONCE, async ([, { namespace, found }]) => {
     await attempt(context, `the leftover interface ${found.ifname}`, () => kernel.removeFoundTap(namespace, found));

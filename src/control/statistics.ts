@@ -1,7 +1,8 @@
 /**
- * What the datapath counted and learned, with the names of the things it happened to. Reads the shared memory only: it
- * neither waits for the worker nor stops it. Host vNICs are called `host/NETWORK`, which is no name an endpoint can have, and
- * so are the uplink and the way to the services of a nat network: `uplink/NETWORK`, `service/NETWORK`.
+ * What the datapath counted, with the names of the things it happened to. Reads the shared memory only: it neither waits for the
+ * worker nor stops it. Host vNICs are called `host/NETWORK`, which is no name an endpoint can have, and so is what else serves a whole
+ * network: `uplink/NETWORK`, `service/NETWORK`, `tunnel/NETWORK`; and the ports of a VTEP together `vtep/KEY`, of
+ * no network.
  */
 import { lostOfCaptures } from '../capture/capture-layout.js';
 import {
@@ -18,47 +19,15 @@ import {
   turnTimeAt,
 } from '../datapath/counters.js';
 import { DROP_REASONS } from '../datapath/drop-reasons.js';
-import { listMacs } from '../tables/mac-table.js';
-import { formatMac } from '../wire/addresses.js';
 import type { Context } from './context.js';
-import type { DatapathStats, DhcpCount, DropView, EndpointStats, FdbEntry, StatsView } from './controller.js';
-import type { Attachment } from './port-table.js';
+import type { DatapathStats, DhcpCount, DropView, EndpointStats, StatsView } from './controller.js';
+import type { PortOwner } from './port-table.js';
 import { stateOf } from './views.js';
-
-/** Sorted by network, VLAN and MAC. */
-export function viewFdb(context: Context, network: string | null): FdbEntry[] {
-  const counters = new Counters(context.datapath.tables.counters);
-  const nowMs = counters.values[totalAt(TOTAL.nowMs)]!;
-  const entries: FdbEntry[] = [];
-  for (const row of listMacs(context.datapath.tables.macs)) {
-    const name = context.ports.networkAt(row.network);
-    const port = context.ports.at(row.port);
-    // A row that was read while it changed, or of a port that is just being taken out.
-    if (name === null || port === null || port.network !== name) continue;
-    if (network !== null && network !== name) continue;
-    const kind = row.isStatic ? 'static' : port.role === 'host' ? 'host' : 'learned';
-    // The worker's clock is an int32 that wraps around; so does the difference.
-    const ageMs = Math.max(0, (nowMs - row.lastSeenMs) | 0);
-    entries.push({
-      network: name,
-      vlan: row.vlan,
-      mac: formatMac(row.macHigh, row.macLow),
-      endpoint: port.endpoint ?? port.role,
-      kind,
-      ageSeconds: row.isStatic ? 0 : Math.floor(ageMs / 1000),
-    });
-  }
-  const key = (entry: FdbEntry) => `${entry.network} ${String(entry.vlan).padStart(4, '0')} ${entry.mac}`;
-  return entries
-    .map((entry) => ({ entry, key: key(entry) }))
-    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-    .map(({ entry }) => entry);
-}
 
 /** Every reason in the order of the datapath, also those that did not happen. */
 export function viewDrops(context: Context): DropView[] {
   const { values } = new Counters(context.datapath.tables.counters);
-  const ports = context.ports.all();
+  const ports = context.ports.owners();
   return DROP_REASONS.map((reason, code) => ({
     reason: reason.name,
     scope: reason.scope,
@@ -66,11 +35,20 @@ export function viewDrops(context: Context): DropView[] {
     frames: values[dropAt(code)]!,
     sentence: reason.sentence,
     hint: reason.hint,
-    endpoints: ports
-      .map((port) => ({ endpoint: labelOf(port), frames: values[portDropAt(port.port, code)]! }))
-      .filter(({ frames }) => frames > 0)
-      .sort((a, b) => b.frames - a.frames || (a.endpoint < b.endpoint ? -1 : 1)),
+    endpoints: framesByLabel(ports, (port) => values[portDropAt(port, code)]!),
   }));
+}
+
+/** Where something happened, most first. */
+function framesByLabel(ports: readonly PortOwner[], framesAt: (port: number) => number): DropView['endpoints'] {
+  const sums = new Map<string, number>();
+  for (const owner of ports) {
+    const frames = framesAt(owner.port);
+    if (frames > 0) sums.set(labelOf(owner), (sums.get(labelOf(owner)) ?? 0) + frames);
+  }
+  return [...sums]
+    .map(([endpoint, frames]) => ({ endpoint, frames }))
+    .sort((a, b) => b.frames - a.frames || (a.endpoint < b.endpoint ? -1 : 1));
 }
 
 export function viewStats(context: Context, dhcp: DhcpCount[], now: number): StatsView {
@@ -82,13 +60,7 @@ export function viewStats(context: Context, dhcp: DhcpCount[], now: number): Sta
     const port = context.attachments.get(name)?.port ?? -1;
     rows.push({ endpoint: name, network, compartment, state: stateOf(context, record), ...countersOf(values, port) });
   }
-  const { hostAttachments, uplinkAttachments, serviceAttachments } = context;
-  const others = [hostAttachments, uplinkAttachments, serviceAttachments].flatMap((table) => [...table.values()]);
-  for (const host of others) {
-    const { network } = host;
-    const of = { endpoint: labelOf(host), network, compartment: null, state: 'attached' as const };
-    rows.push({ ...of, ...countersOf(values, host.port) });
-  }
+  rows.push(...rowsOfOthers(context, values));
   rows.sort((a, b) => (a.endpoint < b.endpoint ? -1 : 1));
   return {
     time: new Date(now).toISOString(),
@@ -99,7 +71,24 @@ export function viewStats(context: Context, dhcp: DhcpCount[], now: number): Sta
   };
 }
 
-function labelOf({ role, endpoint, network }: Attachment): string {
+/** Of everything that is no endpoint; a VTEP has one row for all its ports. */
+function rowsOfOthers(context: Context, values: Float64Array): EndpointStats[] {
+  const rows = new Map<string, EndpointStats>();
+  for (const owner of context.ports.owners().filter(({ role }) => role !== 'endpoint')) {
+    const endpoint = labelOf(owner);
+    const counters = countersOf(values, owner.port);
+    const former = rows.get(endpoint);
+    if (former === undefined) {
+      // A VTEP is none of a network, as several may share it.
+      const network = owner.role === 'underlay' ? '' : owner.network;
+      rows.set(endpoint, { endpoint, network, compartment: null, state: 'attached', ...counters });
+    } else for (const [field, count] of Object.entries(counters)) former[field as keyof PortCounters] += count;
+  }
+  return [...rows.values()];
+}
+
+function labelOf({ role, endpoint, network }: PortOwner): string {
+  if (role === 'underlay') return `vtep/${network.replaceAll(' ', '/')}`;
   return endpoint ?? `${role}/${network}`;
 }
 
@@ -140,6 +129,7 @@ function totals(values: Float64Array, captureLost: number): DatapathStats {
     flowsDeleted: at(TOTAL.flowsDeleted),
     segmented: at(TOTAL.segmented),
     completed: at(TOTAL.completed),
+    joinsRefused: at(TOTAL.joinsRefused),
     captureLost,
     idleTurns: at(TOTAL.idleTurns),
     wakeUps: at(TOTAL.wakeUps),

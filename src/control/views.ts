@@ -3,7 +3,7 @@ import { isOwned, pathOfCompartment } from '../model/compartment-request.js';
 import type { CompartmentRecord, EndpointRecord, NetworkRecord } from '../model/desired-state.js';
 import { byName } from '../model/names.js';
 import type { Context } from './context.js';
-import type { CompartmentView, EndpointView, NetworkView, OutsideView } from './controller/lab-objects.js';
+import type { CompartmentView, EndpointView, NetworkView, OutsideView, TunnelView } from './controller/lab-objects.js';
 import { wantsUplink } from './uplinks/uplinks.js';
 
 export function viewNetwork(context: Context, record: NetworkRecord): NetworkView {
@@ -13,10 +13,22 @@ export function viewNetwork(context: Context, record: NetworkRecord): NetworkVie
     ...spec,
     id,
     hostInterface: host === undefined ? null : (host.tap.currentName() ?? host.request.ifname),
+    hostAddresses: record.hostAddresses.map((address) => addresses.withPrefix(address)),
+    gatewayMac: record.gatewayMac,
+    routerMac: record.ownRouterMac,
     outside: viewOutside(context, record),
+    tunnel: viewTunnel(context, record),
     endpoints: [...endpoints].sort(),
     addresses: { used: addresses.usedCount, free: addresses.freeCount.toString() },
   };
+}
+
+function viewTunnel({ ports }: Context, { spec }: NetworkRecord): TunnelView | null {
+  if (spec.overlay === null) return null;
+  const tunnel = ports.tunnelOf(spec.name);
+  const vtep = tunnel === null ? null : ports.vtepOf(tunnel.vtep);
+  if (tunnel === null || vtep === null) return { state: 'lost', vtep: spec.overlay.vtep, floods: [] };
+  return { state: 'ready', vtep: vtep.address, floods: [...tunnel.floods] };
 }
 
 function viewOutside(context: Context, record: NetworkRecord): OutsideView | null {
@@ -59,6 +71,7 @@ export function viewEndpoint(context: Context, record: EndpointRecord): Endpoint
 }
 
 export function stateOf(context: Context, { spec }: EndpointRecord): EndpointView['state'] {
+  if (spec.vtep !== null) return 'remote';
   if (spec.compartment === null) return 'detached';
   return context.attachments.has(spec.name) ? 'attached' : 'degraded';
 }

@@ -28,21 +28,21 @@ const INVALID: [string, string, unknown, string[]][] = [
   [
     'POST',
     '/v1/networks',
-    { ...NETWORK, type: 'overlay', vni: 7 },
-    ['type: overlay networks are not in this version; supported: private, internal, nat'],
+    { ...NETWORK, type: 'transparent', nic: 'eth0' },
+    ['type: transparent networks are not in this version; supported: private, internal, nat, overlay'],
   ],
   [
     'POST',
     '/v1/networks',
     { ...NETWORK, type: 'bridge' },
-    ['type: there is no network type "bridge"; supported: private, internal, nat'],
+    ['type: there is no network type "bridge"; supported: private, internal, nat, overlay'],
   ],
   [
     'PATCH',
     '/v1/networks/back',
     { type: 'internal' },
     [
-      'type: is unknown; known: ageingSeconds, controlFrames, macLimit, mtu, reserved, storm, nat, routesTo, advertise, dhcp, dns',
+      'type: is unknown; known: ageingSeconds, controlFrames, macLimit, mtu, reserved, storm, peers, peersClosed, learning, dscp, suppress, remoteSubnets, overlay, nat, routesTo, advertise, dhcp, dns',
     ],
   ],
   [
@@ -120,8 +120,8 @@ const INVALID: [string, string, unknown, string[]][] = [
   [
     'POST',
     '/v1/apply',
-    { lab: { weft: 1, endpoints: { e: { network: 'n', peer: '192.0.2.1' } } } },
-    ['lab.endpoints.e.peer: belongs to network types that are not in this version'],
+    { lab: { weft: 1, endpoints: { e: { network: 'n', nic: 'eth1' } } } },
+    ['lab.endpoints.e.nic: belongs to network types that are not in this version'],
   ],
   [
     'POST',

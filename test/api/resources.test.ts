@@ -12,7 +12,7 @@ describe('API: resources', () => {
   afterEach(() => lab.close());
 
   it('lists are bare arrays, sorted by name, and empty at first', async () => {
-    for (const list of ['networks', 'compartments', 'endpoints', 'captures', 'flows', 'fdb']) {
+    for (const list of ['networks', 'compartments', 'endpoints', 'captures', 'flows', 'fdb', 'vteps']) {
       const answer = await lab.call('GET', `/v1/${list}`);
       assert.deepEqual([answer.status, answer.body], [200, []], list);
     }
@@ -123,6 +123,8 @@ describe('API: resources', () => {
     await lab.populate();
     assert.equal((await lab.call('GET', '/v1/fdb?network=back')).status, 200);
     assert.equal((await lab.call('GET', '/v1/fdb?network=nowhere')).status, 404);
+    assert.equal((await lab.call('GET', '/v1/vteps?network=back')).status, 200);
+    assert.equal((await lab.call('GET', '/v1/vteps?network=nowhere')).status, 404);
     assert.equal((await lab.call('DELETE', '/v1/fdb?network=back')).status, 204);
     assert.equal((await lab.call('DELETE', '/v1/fdb')).status, 204);
   });

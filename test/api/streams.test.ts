@@ -9,6 +9,7 @@ const VIEW: CaptureView = {
   network: null,
   endpoint: null,
   all: true,
+  underlay: false,
   file: null,
   format: 'pcapng',
   filter: '',

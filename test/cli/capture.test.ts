@@ -163,7 +163,16 @@ describe('CLI: capture', () => {
 });
 
 const VIEW: CaptureView = {
-  ...{ name: 'capture-1', network: null, endpoint: null, all: true, file: null, format: 'pcapng', filter: '' },
+  ...{
+    name: 'capture-1',
+    network: null,
+    endpoint: null,
+    all: true,
+    underlay: false,
+    file: null,
+    format: 'pcapng',
+    filter: '',
+  },
   ...{ rotateSize: null, rotateFiles: null, files: [] },
   ...{ snaplen: 262144, drops: false, state: 'running', reason: null, frames: 0, bytes: 0, lost: 0 },
   startedAt: '2026-01-01T00:00:00.000Z',

@@ -12,7 +12,7 @@ const WEFT = fileURLToPath(new URL('../../daemon/weft.js', import.meta.url));
 /** What stands on the command line, the last word being completed, and what is offered. */
 const COMPLETIONS: [string[], string[]][] = [
   [['net'], ['network']],
-  [['c'], ['compartment', 'capture', 'completion']],
+  [['c'], ['compartment', 'capture', 'cluster', 'completion']],
   [
     ['network', ''],
     ['create', 'list', 'show', 'set', 'delete'],
@@ -26,7 +26,7 @@ const COMPLETIONS: [string[], string[]][] = [
   [['network', 'list', ''], []],
   [
     ['network', 'create', 'n', '--type', ''],
-    ['private', 'internal', 'nat'],
+    ['private', 'internal', 'nat', 'overlay'],
   ],
   [['network', 'create', 'n', '--storm-b'], ['--storm-broadcast']],
   [

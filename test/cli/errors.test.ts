@@ -102,9 +102,9 @@ describe('CLI: failures', () => {
   });
 
   it('a network type of a later version is refused with those that there are', async () => {
-    const expected = /overlay networks are not in this version; supported: private, internal, nat/;
-    await fails(1, expected, 'network', 'create', 'n', '--type', 'overlay', '--mtu', '1400');
-    await fails(1, expected, 'network', 'create', 'n', '--mtu', '1400', '--type', 'overlay');
+    const expected = /transparent networks are not in this version; supported: private, internal, nat, overlay/;
+    await fails(1, expected, 'network', 'create', 'n', '--type', 'transparent', '--mtu', '1400');
+    await fails(1, expected, 'network', 'create', 'n', '--mtu', '1400', '--type', 'transparent');
   });
 
   it('a daemon that does not answer is said so, with the socket and how to start it', async () => {

@@ -109,12 +109,17 @@ describe('CLI: trace', () => {
       ['--from', 'web-back', '--to', 'somewhere'],
       ['--from', 'web-back', '--to', '10.81.0.2', '--tcp', '80', '--flags', 'SX'],
       ['--from-uplink', 'back', '--to', '10.81.0.2'],
+      ['--from-vtep', '192.0.2.8', '--to', '10.81.0.2'],
+      ['--from-vtep', '192.0.2.8', '--network', 'back', '--to', '10.81.0.2'],
     ]) {
       const { status, stderr } = await weft(...parameters);
       refusals.push([status, stderr.trim()]);
     }
     assert.deepEqual(refusals, [
-      [1, 'error: cannot trace the frame (nothing says where it comes from; give --from or --from-uplink)'],
+      [
+        1,
+        'error: cannot trace the frame (nothing says where it comes from; give --from, --from-uplink or --from-vtep)',
+      ],
       [1, 'error: cannot trace the frame (nothing says where it goes; give --to, or --capture with --frame)'],
       [1, 'error: cannot trace the frame (there is no endpoint nobody; `weft endpoint list` shows them)'],
       [
@@ -125,8 +130,105 @@ describe('CLI: trace', () => {
       [1, 'error: cannot trace the frame ("X" is no TCP flag; the flags are F S R P A . U E W)'],
       [
         1,
-        'error: cannot trace the frame (network back is of type private, which has no uplink; weft network show back tells more)',
+        'error: cannot trace the frame (network back is of type private, and has no uplink; weft network show back tells more)',
+      ],
+      [1, 'error: cannot trace the frame (fromVtep needs the network whose tunnel it is; give network)'],
+      [
+        1,
+        'error: cannot trace the frame (network back is of type private, which has no tunnel; weft network show back tells more)',
       ],
     ]);
   });
+});
+
+describe('CLI: trace of overlay networks', () => {
+  const NETNS = '/run/netns/underlay';
+  let lab: ApiLab;
+
+  beforeEach(async () => {
+    lab = await ApiLab.start();
+    const { controller } = lab;
+    const { machine } = lab.control;
+    const nic = machine.addInterface(machine.addNamespace(NETNS), 'nic');
+    nic.addresses.push('192.0.2.1/24');
+    nic.mtu = 1500;
+    const overlay = { vni: 4711, vtep: '192.0.2.1', underlayNetns: NETNS, peers: ['192.0.2.8'] };
+    await controller.createNetwork({ name: 'blue', type: 'overlay', subnets: ['10.90.0.0/24'], overlay });
+    await controller.createCompartment({ name: 'web' });
+    const web = { name: 'web-blue', network: 'blue', compartment: 'web', ip: ['10.90.0.10'], mac: WEB };
+    await controller.createEndpoint(web);
+    await controller.createEndpoint({ name: 'far', network: 'blue', vtep: '192.0.2.9', ip: ['10.90.0.20'], mac: DB });
+    await lab.listen();
+  });
+  afterEach(() => lab.close());
+
+  const weft = (...parameters: string[]) => runWeft(lab.socketPath, ['trace', ...parameters]);
+  const lines = (text: string) => text.trimEnd().split('\n');
+
+  it('follows a frame into the tunnel: who said where the station is, and what is around the frame', async () => {
+    const packet = 'IP 10.90.0.10.40000 > 10.90.0.20.53: UDP, length 0';
+    const known = ['--from', 'web-blue', '--to', '10.90.0.20', '--udp', '53', '--source-port', '40000'];
+    assert.deepEqual(lines((await weft(...known)).stdout), [
+      `from endpoint web-blue: ${WEB} > ${DB}, ${packet}`,
+      '',
+      `parse          ${WEB} > ${DB} at port ${portOf('web-blue')} (endpoint web-blue) of blue`,
+      'ingress        untagged, MTU 1450',
+      'switch         the MAC table has it behind VTEP 192.0.2.9 (static)',
+      'encapsulate    VNI 4711, UDP a port of the flow of 192.0.2.1 > 192.0.2.9 port 4789, 42 bytes inside',
+      '',
+      'forwarded',
+      `  to VTEP 192.0.2.9: VXLAN, vni 4711: ${packet}`,
+    ]);
+  });
+
+  it('shows every VTEP that gets a copy of what floods', async () => {
+    const { stdout } = await weft('--from', 'web-blue', '--to', '10.90.0.99');
+    assert.match(stdout, /^switch +broadcast or multicast: to every port of blue, and the gateway looks at it$/m);
+    assert.match(
+      stdout,
+      /^ {2}to VTEP 192\.0\.2\.8: VXLAN, vni 4711: IP 10\.90\.0\.10 > 10\.90\.0\.99: ICMP echo request/m,
+    );
+  });
+
+  it('takes the MAC of a station of which only that is known', async () => {
+    const { stdout } = await weft('--from', 'web-blue', '--to', '10.90.0.99', '--to-mac', DB);
+    assert.match(stdout, /^switch +the MAC table has it behind VTEP 192\.0\.2\.9 \(static\)$/m);
+    assert.doesNotMatch(stdout, /^sender/m);
+  });
+
+  it('says that the gateway answers itself', async () => {
+    const { stdout } = await weft('--from', 'web-blue', '--to', '10.90.0.1');
+    assert.match(stdout, /^gateway +for the gateway itself, which answers$/m);
+    assert.match(stdout, /^ {2}to endpoint web-blue: IP 10\.90\.0\.1 > 10\.90\.0\.10: ICMP echo reply/m);
+  });
+
+  it('follows a frame out of the tunnel, as another VTEP sends it', async () => {
+    const packet = 'IP 10.90.0.20.53 > 10.90.0.10.40000: UDP, length 0';
+    const inside = ['--source', '10.90.0.20', '--to', '10.90.0.10', '--udp', '40000', '--source-port', '53'];
+    const { stdout } = await weft('--from-vtep', '192.0.2.9', '--network', 'blue', ...inside);
+    assert.deepEqual(lines(stdout), [
+      `from VTEP 192.0.2.9 through the tunnel of blue: ${DB} > ${WEB}, ${packet}`,
+      '',
+      'decapsulate    VNI 4711 is blue: out of the tunnel, from VTEP 192.0.2.9',
+      `parse          ${DB} > ${WEB} at port ${portOf('tunnel/blue')} (the tunnel of blue) of blue`,
+      'ingress        untagged, MTU 1450',
+      'switch         the MAC table does not know the destination: to every port of blue',
+      '',
+      'forwarded',
+      `  to endpoint web-blue: ${packet}`,
+    ]);
+  });
+
+  it('names why a datagram does not become a frame', async () => {
+    await lab.controller.patchNetwork('blue', { overlay: { peersClosed: true } });
+    const inside = ['--source', '10.90.0.20', '--to', '10.90.0.10'];
+    const { stdout } = await weft('--from-vtep', '192.0.2.77', '--network', 'blue', ...inside);
+    assert.match(stdout, /^dropped: vxlan-unknown-vtep\. The sending VTEP is not among the peers/m);
+  });
+
+  function portOf(name: string): number {
+    const port = lab.control.captures.ports.find(({ endpoint, ifname }) => endpoint === name || ifname === name);
+    assert.ok(port !== undefined, `${name} has a port`);
+    return port.port;
+  }
 });

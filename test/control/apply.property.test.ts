@@ -39,7 +39,35 @@ const nat = (index: number) =>
     { requiredKeys: ['type', 'subnets'] },
   );
 
-const network = (index: number) => fc.oneof(plain(index), nat(index));
+const UNDERLAY = '/run/netns/underlay';
+
+/** Two of them share a VTEP when they have the same underlay. */
+const overlay = (index: number) =>
+  fc
+    .record(
+      {
+        type: fc.constant('overlay' as const),
+        underlay: fc.constantFrom('socket' as const, 'tap' as const),
+        subnets: fc.subarray([`10.${index}.0.0/28`, `10.${index}.1.0/24`, `fd00:${index}::/64`], { minLength: 1 }),
+        uplink: fc.constantFrom('host', 'none'),
+        peers: fc.subarray(['192.0.2.2', '192.0.2.3']),
+        peersClosed: fc.boolean(),
+        learning: fc.boolean(),
+        dscp: fc.constantFrom(0, 46, null),
+        hostVnic: fc.boolean(),
+        innerVlan: fc.constantFrom('strip' as const, 'keep' as const),
+        dhcp: fc.boolean(),
+        mtu: fc.constantFrom(1400, 1446),
+      },
+      { requiredKeys: ['type', 'underlay', 'subnets'] },
+    )
+    .map((body) => ({
+      ...body,
+      ...{ vni: index, vtep: body.underlay === 'tap' ? '192.0.2.7' : '192.0.2.1', underlayNetns: UNDERLAY },
+      ...(body.uplink === 'host' ? { masquerade: false } : {}),
+    }));
+
+const network = (index: number) => fc.oneof(plain(index), nat(index), overlay(index));
 
 const endpoint = fc.record(
   {
@@ -91,12 +119,12 @@ function leaveOutWhatIsRefused(
   endpoints: (readonly [string, { network: string; publish?: string[] }])[],
 ): void {
   const byName = new Map(networks);
-  const hasGateway = (name: string) => ['internal', 'nat'].includes(byName.get(name)?.type ?? '');
+  const hasGateway = (name: string) => ['internal', 'nat', 'overlay'].includes(byName.get(name)?.type ?? '');
   for (const [, body] of networks) if (body.routesTo) body.routesTo = body.routesTo.filter(hasGateway);
   const taken = new Set<string>();
   for (const [, body] of endpoints) {
-    const { type, uplink = 'host' } = byName.get(body.network) ?? { type: 'none' };
-    if (type !== 'nat' || uplink === 'none') delete body.publish;
+    const { type, uplink = type === 'nat' ? 'host' : 'none' } = byName.get(body.network) ?? { type: 'none' };
+    if (!['nat', 'overlay'].includes(type) || uplink === 'none') delete body.publish;
     body.publish = (body.publish ?? []).filter((port) => !taken.has(port));
     for (const port of body.publish) taken.add(port);
   }
@@ -111,6 +139,9 @@ describe('apply, whatever the files', function applyProperty() {
       fc.asyncProperty(fc.array(labFile, { minLength: 2, maxLength: 4 }), async (files) => {
         const { directory, remove } = await makeStateDirectory();
         const lab = await startLab(directory);
+        const underlay = lab.machine.addNamespace(UNDERLAY);
+        lab.machine.addInterface(underlay, 'nic').addresses.push('192.0.2.1/24');
+        underlay.foreignRoutes.push({ destination: '192.0.2.0/24', gateway: null, metric: 0, device: 'nic' });
         try {
           for (const file of files) {
             const before = lab.snapshot();

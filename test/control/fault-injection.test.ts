@@ -1,5 +1,6 @@
 /** Every change is atomic: whichever call of the kernel or the datapath fails on the way, and also when the save fails. */
 import assert from 'node:assert/strict';
+import type { NetworkRequest } from '../../src/control/controller/lab-objects.js';
 import { RequestError } from '../../src/model/problems.js';
 import { type ControlLab, makeStateDirectory, startLab } from '../support/control-lab.js';
 
@@ -64,7 +65,26 @@ const CHANGES: Change[] = [
   ['publish port', ({ controller }) => controller.publishPort({ endpoint: 'p', spec: '8081:81' })],
   ['delete endpoint with published port', ({ controller }) => controller.deleteEndpoint('p')],
   ['delete nat network', ({ controller }) => controller.deleteNetwork('out', true)],
+  ['create overlay network over sockets', ({ controller }) => controller.createNetwork(overlay('m', 7, 'socket'))],
+  ['create overlay network over a TAP', ({ controller }) => controller.createNetwork(overlay('m', 7, 'tap'))],
+  [
+    'create overlay network on a VTEP that is there',
+    ({ controller }) => controller.createNetwork(overlay('m', 7, 'tap', 4790)),
+  ],
+  ['patch overlay network', ({ controller }) => controller.patchNetwork('over', { overlay: { peers: ['192.0.2.3'] } })],
+  ['delete overlay network', ({ controller }) => controller.deleteNetwork('over', true)],
 ];
+
+function overlay(name: string, vni: number, underlay: 'socket' | 'tap', port = 4789): NetworkRequest {
+  const vtep = underlay === 'socket' ? '192.0.2.1' : `192.0.2.${port & 0xff}`;
+  const underlayNetns = '/run/netns/router';
+  return {
+    name,
+    type: 'overlay',
+    subnets: [],
+    overlay: { vni, underlay, vtep, port, underlayNetns, peers: ['192.0.2.2'] },
+  };
+}
 
 describe('a change that fails half way', () => {
   let lab: ControlLab;
@@ -82,6 +102,7 @@ describe('a change that fails half way', () => {
     for (const name of ['e', 'f']) await controller.createEndpoint({ name, network: 'n', compartment: 'a' });
     machine.addInterface(machine.addNamespace('/run/netns/router'), 'lan').addresses.push('192.0.2.1/24');
     await controller.createNetwork({ ...NAT, name: 'out', subnets: ['10.4.0.0/24', 'fd04::/64'] });
+    await controller.createNetwork(overlay('over', 6, 'tap', 4790));
     await controller.createEndpoint({ name: 'p', network: 'out', compartment: 'a', publish: ['8080:80'] });
   }
 

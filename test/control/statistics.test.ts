@@ -39,11 +39,12 @@ describe('statistics', () => {
     macs.learn(1, 0, 0x0200, 1, port.e, 5_000, 100);
     macs.learn(0, 7, 0x0200, 5, port.f, 70_000, 100);
     macs.insertStatic(1, 0, 0x0200, 3, port.e, 0);
+    const [heard, entered] = (['learned', 'static'] as const).map((origin) => ({ vtep: null, origin }));
     assert.deepEqual(lab.controller.listFdb(), [
-      { network: 'first', vlan: 7, mac: '02:00:00:00:00:05', endpoint: 'f', kind: 'learned', ageSeconds: 0 },
-      { network: 'n', vlan: 0, mac: '02:00:00:00:00:01', endpoint: 'e', kind: 'learned', ageSeconds: 60 },
-      { network: 'n', vlan: 0, mac: '02:00:00:00:00:03', endpoint: 'e', kind: 'static', ageSeconds: 0 },
-      { network: 'n', vlan: 0, mac: '02:00:00:00:00:09', endpoint: 'host', kind: 'host', ageSeconds: 5 },
+      { network: 'first', vlan: 7, mac: '02:00:00:00:00:05', endpoint: 'f', kind: 'learned', ...heard, ageSeconds: 0 },
+      { network: 'n', vlan: 0, mac: '02:00:00:00:00:01', endpoint: 'e', kind: 'learned', ...heard, ageSeconds: 60 },
+      { network: 'n', vlan: 0, mac: '02:00:00:00:00:03', endpoint: 'e', kind: 'static', ...entered, ageSeconds: 0 },
+      { network: 'n', vlan: 0, mac: '02:00:00:00:00:09', endpoint: 'host', kind: 'host', ...heard, ageSeconds: 5 },
     ]);
     assert.deepEqual(
       lab.controller.listFdb('first').map(({ endpoint }) => endpoint),
@@ -96,7 +97,7 @@ describe('statistics', () => {
     const { controller } = lab;
     await controller.detachEndpoint('f');
     const status = controller.status();
-    assert.deepEqual(status.endpoints, { total: 2, attached: 1, detached: 1, degraded: 0 });
+    assert.deepEqual(status.endpoints, { total: 2, attached: 1, detached: 1, degraded: 0, remote: 0 });
     assert.deepEqual([status.networks, status.compartments, status.captures], [2, 1, 0]);
     assert.equal(status.program.desired, status.program.applied);
     assert.equal(status.worker, 'running');

@@ -76,7 +76,7 @@ describe('control/store', () => {
     assert.equal(await readFile(file, 'utf8'), STATE_VERSION_1_TEXT);
     await store.save([]);
     assert.equal(await readFile(`${file}.version-1`, 'utf8'), STATE_VERSION_1_TEXT);
-    assert.match(await readFile(file, 'utf8'), /^\{"weft":3,\n/);
+    assert.match(await readFile(file, 'utf8'), /^\{"weft":4,\n/);
     await store.close();
     assert.deepEqual((await readdir(directory)).sort(), ['state.json', 'state.json.version-1']);
   });

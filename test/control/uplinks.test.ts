@@ -135,7 +135,7 @@ describe('an uplink', function uplink() {
 
   it('leaves nothing in a namespace when the state does not know it any more', async () => {
     await create('front');
-    lab.machine.addNamespace('/run/netns/old').routing = { ipv4: true, ipv6: false, rules: '', taps: [] };
+    lab.machine.addNamespace('/run/netns/old').routing = { ipv4: true, ipv6: false, rules: '', taps: [], proxies: [] };
     lab = await lab.crash();
     assert.equal(lab.machine.namespaces.get('/run/netns/old')?.routing, null);
     assert.notEqual(router().routing, null);

@@ -13,6 +13,7 @@ import {
   checkMemory,
   checkWsl,
 } from '../../src/control/doctor/doctor-machine.js';
+import { checkVxlanPort } from '../../src/control/doctor/doctor-overlay.js';
 import { checkForwardPolicy } from '../../src/control/doctor/doctor-uplinks.js';
 import { asNobody } from '../support/as-nobody.js';
 import { links, needsRoot, run, Scratch, tapRequest } from './scratch.js';
@@ -43,7 +44,7 @@ describe('doctor: this machine', function () {
     );
     assert.equal(byName(findings).size, findings.length, 'names are unique');
     const checks = ['kernel', 'node', 'rights', 'tun', 'namespaces', 'tap', 'multi-queue', 'packet-socket', 'nftables'];
-    for (const check of checks) {
+    for (const check of [...checks, 'tunnel-socket']) {
       assert.equal(byName(findings).get(check)?.status, 'ok', check);
     }
     for (const finding of findings.filter(({ status }) => status !== 'ok')) {
@@ -62,6 +63,20 @@ describe('doctor: this machine', function () {
     assert.match(remedy, /accept it there/);
   });
 
+  it('warns of an interface that does VXLAN on the usual port, and names it', async () => {
+    const place = await scratch.foreignPlace();
+    const { fd } = place.namespace;
+    assert.equal((await checkVxlanPort(fd)).status, 'ok');
+    const vxlan = ['link', 'add', 'vx0', 'type', 'vxlan', 'id', '5', 'dstport'];
+    run('ip', '-n', place.name, ...vxlan, '4790', 'local', '127.0.0.1');
+    assert.equal((await checkVxlanPort(fd)).status, 'ok');
+    run('ip', '-n', place.name, 'link', 'delete', 'vx0');
+    run('ip', '-n', place.name, ...vxlan, '4789', 'local', '127.0.0.1');
+    const { status, finding, remedy } = await checkVxlanPort(fd);
+    assert.deepEqual([status, finding], ['warn', 'UDP port 4789 belongs to vx0']);
+    assert.match(remedy, /--port/);
+  });
+
   it('reports each offload that a TAP is granted here', async () => {
     const findings = byName(await doctor());
     const place = await scratch.place();
@@ -70,6 +85,11 @@ describe('doctor: this machine', function () {
     for (const [check, bit] of Object.entries(bits)) {
       assert.equal(findings.get(check)?.status, (tap.accepts & bit) !== 0 ? 'ok' : 'warn', check);
     }
+    const ofTunnel = await scratch.tap(
+      place,
+      tapRequest({ ifname: 'eth1', addresses: [], routes: [], tunnelOffload: true }),
+    );
+    assert.equal(findings.get('tunnel-tap')?.status, (ofTunnel.accepts & 0x80) !== 0 ? 'ok' : 'warn');
   });
 
   it('is left as it was', async () => {

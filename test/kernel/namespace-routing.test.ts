@@ -24,7 +24,7 @@ const RULES = formatRules([
 const BARE = { ifname: 'eth0', masquerade: [], external: [TARGET], published: [] };
 
 function request(changes: Partial<RoutingRequest> = {}): RoutingRequest {
-  return { ipv4: true, ipv6: true, rules: RULES, taps: [], ...changes };
+  return { ipv4: true, ipv6: true, rules: RULES, taps: [], proxies: [], ...changes };
 }
 
 describe('kernel: routing of a namespace', function () {

@@ -1,6 +1,7 @@
 /** Every route of the API. */
 import type { Route } from '../route.js';
 import { captureRoutes } from './captures.js';
+import { clusterRoutes } from './cluster.js';
 import { compartmentRoutes } from './compartments.js';
 import { documentRoutes } from './documents.js';
 import { endpointRoutes } from './endpoints.js';
@@ -21,6 +22,7 @@ export const ROUTES: readonly Route[] = [
   ...portRoutes,
   ...captureRoutes,
   ...replayRoutes,
+  ...clusterRoutes,
   ...tableRoutes,
   ...flowRoutes,
   ...traceRoutes,

@@ -1,7 +1,17 @@
-/** /v1/fdb, /v1/drops: what the datapath knows and counts. */
+/** /v1/vteps, /v1/fdb, /v1/drops: what the datapath knows and counts. */
 import { defineRoute } from '../route.js';
 
 export const tableRoutes = [
+  defineRoute({
+    method: 'GET',
+    path: '/v1/vteps',
+    operation: 'listVteps',
+    summary: 'VTEPs of this host and others',
+    query: 'NetworkQuery',
+    response: { kind: 'list', schema: 'Vtep' },
+    refuses: ['not-found'],
+    handle: ({ controller, query }) => controller.listVteps(query.network),
+  }),
   defineRoute({
     method: 'GET',
     path: '/v1/fdb',

@@ -10,6 +10,7 @@ export const CaptureFields = {
   network: Type.Optional(Name),
   endpoint: Type.Optional(Name),
   all: Type.Optional(Type.Boolean({ description: 'Every endpoint of every network' })),
+  underlay: Type.Optional(Type.Boolean({ description: 'Outer frames, at the VTEP of the network or at all' })),
   file: Type.Optional(Path),
   format: Type.Optional(Format),
   count: Type.Optional(
@@ -50,6 +51,7 @@ export const CaptureSchema = Closed(
     network: Nullable(Name),
     endpoint: Nullable(Name),
     all: Type.Boolean(),
+    underlay: Type.Boolean({ description: 'Outer frames of tunnels' }),
     file: Nullable(Text(4096, 'Path; null for a stream')),
     format: Format,
     filter: Type.String(),

@@ -7,13 +7,14 @@
 import { Type } from '@sinclair/typebox';
 import type { ProblemDocument } from '../errors.js';
 import { CaptureRequestSchema, CaptureSchema } from './capture.js';
+import { ClusterSchema } from './cluster.js';
 import { Closed, Name, type Of, type Same } from './common.js';
 import { CompartmentRequestSchema, CompartmentSchema } from './compartment.js';
 import { AttachSchema, EndpointPatchSchema, EndpointRequestSchema, EndpointSchema } from './endpoint.js';
 import { FlowSchema, FlowsDeletedSchema, FlowsDeleteQuerySchema, FlowsQuerySchema } from './flow.js';
 import { ApplyRequestSchema, ApplyResultSchema, LabSchema } from './lab.js';
 import { NetworkPatchSchema, NetworkRequestSchema, NetworkSchema } from './network.js';
-import { DropSchema, EventSchema, FdbEntrySchema, StatsSchema, StatusSchema } from './observation.js';
+import { DropSchema, EventSchema, FdbEntrySchema, StatsSchema, StatusSchema, VtepSchema } from './observation.js';
 import { PortRequestSchema, PortSchema, PortsQuerySchema } from './port.js';
 import { ReplayQuerySchema, ReplaySchema } from './replay.js';
 import { TraceRequestSchema, TraceSchema } from './trace.js';
@@ -51,6 +52,8 @@ export const SCHEMAS = {
   Replay: ReplaySchema,
   TraceRequest: TraceRequestSchema,
   Trace: TraceSchema,
+  Vtep: VtepSchema,
+  Cluster: ClusterSchema,
   FdbEntry: FdbEntrySchema,
   Flow: FlowSchema,
   FlowsDeleted: FlowsDeletedSchema,

@@ -36,6 +36,12 @@ export const AddressOrList = Type.Union([Address, Type.Array(Address, { maxItems
   'x-says': 'must be an address or a list of addresses',
 });
 
+export const Mac = Type.String({
+  pattern: '^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$',
+  description: 'MAC address, for example 02:00:5e:10:00:01',
+  'x-says': 'must be a MAC address like 02:00:5e:10:00:01',
+});
+
 export const Interface = Type.String({
   pattern: '^[^\\u0000-\\u0020/:\\u007f-\\u009f]{1,15}$',
   description: 'Interface name',

@@ -1,13 +1,20 @@
 /** Endpoints: what a request may say and what an answer looks like. */
 import { Type } from '@sinclair/typebox';
 import type { EndpointPatch, EndpointRequest, EndpointView } from '../../control/controller/lab-objects.js';
-import { AddressOrList, Closed, Interface, Name, Nullable, type Of, OneOf, type Same, Text } from './common.js';
+import {
+  Address,
+  AddressOrList,
+  Closed,
+  Interface,
+  Mac,
+  Name,
+  Nullable,
+  type Of,
+  OneOf,
+  type Same,
+  Text,
+} from './common.js';
 
-const Mac = Type.String({
-  pattern: '^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$',
-  description: 'MAC address, for example 02:00:5e:10:00:01',
-  'x-says': 'must be a MAC address like 02:00:5e:10:00:01',
-});
 const VlanId = Type.Integer({ minimum: 1, maximum: 4094, description: 'VLAN identifier' });
 const Vlan = Type.Union(
   [
@@ -24,6 +31,7 @@ const Vlan = Type.Union(
   ],
   { 'x-says': 'must be null, { mode: access, id } or { mode: trunk, native, allowed }' },
 );
+const Vtep = { ...Address, description: 'VTEP behind which a remote endpoint is' };
 const Isolated = Type.Boolean({ description: 'Isolated endpoints reach only those that are not isolated' });
 const StaticMacs = Type.Array(Mac, { maxItems: 1024, description: 'Further MACs behind this endpoint' });
 const Publish = Type.Array(Text(128, '[HOSTIP:]HOSTPORT[-END]:PORT[/tcp|udp]'), {
@@ -39,6 +47,7 @@ export const EndpointFields = {
   compartment: Type.Optional(
     Type.Union([Name, Type.Null()], { 'x-says': 'must be the name of a compartment or null' }),
   ),
+  vtep: Type.Optional(Vtep),
   ip: Type.Optional(AddressOrList),
   mac: Type.Optional(Mac),
   ifname: Type.Optional(Interface),
@@ -61,6 +70,7 @@ export const EndpointPatchSchema = Closed(
     staticMacs: Type.Optional(StaticMacs),
     publish: Type.Optional(Publish),
     aliases: Type.Optional(Aliases),
+    vtep: Type.Optional(Vtep),
   },
   'What can be changed of a living endpoint',
 );
@@ -72,6 +82,7 @@ export const EndpointSchema = Closed(
     name: Name,
     network: Name,
     compartment: Nullable(Name),
+    vtep: Nullable(Vtep),
     ifname: Interface,
     mac: Mac,
     ip: Type.Array(Text(64, 'Address')),
@@ -84,7 +95,7 @@ export const EndpointSchema = Closed(
     configure: Configure,
     aliases: Aliases,
     id: Type.String({ description: 'Stable identifier' }),
-    state: OneOf(['attached', 'detached', 'degraded']),
+    state: OneOf(['attached', 'detached', 'degraded', 'remote']),
     reason: Nullable(Type.String({ description: 'Why it is degraded or was detached' })),
     addresses: Type.Array(Type.String(), { description: 'With prefix length' }),
     gateway: Type.Array(Type.String()),

@@ -16,6 +16,7 @@ import {
   Text,
 } from './common.js';
 import { DhcpRequest, DhcpSchema, DnsRequest, DnsSchema, NatFields, NatPatchFields, NatSchema } from './gateway.js';
+import { OverlayFields, OverlayPatchFields, OverlaySchema, TunnelSchema } from './overlay.js';
 
 const Subnet = Text(64, 'CIDR, for example 10.0.0.0/24 or fd00::/64');
 const Range = Text(128, 'Address, FIRST-LAST or CIDR inside a subnet');
@@ -27,7 +28,7 @@ const Rate = Type.Integer({
 
 const Type_ = OneOf(
   NETWORK_TYPES,
-  'private: endpoints only; internal: plus a host vNIC with the gateway addresses; nat: weft is the gateway and translates',
+  'private: endpoints only; internal: plus a host vNIC with the gateway addresses; nat: weft is the gateway and translates; overlay: carried in VXLAN between hosts',
 );
 const Mtu = Type.Integer({ minimum: 68, maximum: 65521, description: 'Largest L3 packet in bytes' });
 const AgeingSeconds = Type.Integer({
@@ -44,7 +45,7 @@ const StormPatch = Closed(
   'Storm control',
 );
 
-const Uplink = Text(32, 'host, raw, none or nic:INTERFACE: how a nat network reaches the outside');
+const Uplink = Text(32, 'host, raw, none or nic:INTERFACE: how a network reaches the outside');
 const ExternalIp = Type.Array(Address, {
   maxItems: 64,
   description: 'External addresses; empty = one of the transit subnet',
@@ -62,6 +63,8 @@ export const NetworkPatchSchema = Closed(
     mtu: Type.Optional(Mtu),
     reserved: Type.Optional(Reserved),
     storm: Type.Optional(StormPatch),
+    ...OverlayPatchFields,
+    overlay: Type.Optional(Closed(OverlayPatchFields)),
     nat: Type.Optional(Closed(NatPatchFields)),
     routesTo: Type.Optional(RoutesTo),
     advertise: Type.Optional(Advertise),
@@ -83,6 +86,8 @@ export const NetworkFields = {
   controlFrames: Type.Optional(ControlFrames),
   storm: Type.Optional(StormPatch),
   macLimit: Type.Optional(MacLimit),
+  ...OverlayFields,
+  overlay: Type.Optional(Closed(OverlayFields)),
   uplink: Type.Optional(Uplink),
   uplinkNetns: Type.Optional(Path),
   externalIp: Type.Optional(ExternalIp),
@@ -110,6 +115,7 @@ export const NetworkSchema = Closed(
     controlFrames: ControlFrames,
     storm: Closed({ broadcast: Rate, multicast: Rate, unknownUnicast: Rate }),
     macLimit: MacLimit,
+    overlay: Nullable(OverlaySchema),
     uplink: Nullable(Uplink),
     uplinkNetns: Nullable(Path),
     externalIp: ExternalIp,
@@ -121,7 +127,14 @@ export const NetworkSchema = Closed(
     dhcp: Nullable(DhcpSchema),
     dns: Nullable(DnsSchema),
     id: Type.String({ description: 'Stable identifier' }),
-    hostInterface: Nullable(Type.String({ description: 'Name of the host vNIC of an internal network' })),
+    hostInterface: Nullable(Type.String({ description: 'Name of the host vNIC' })),
+    hostAddresses: Type.Array(Type.String(), { description: 'Of the host vNIC, with prefix length' }),
+    gatewayMac: Nullable(Type.String({ description: 'Of a gateway that weft itself is' })),
+    routerMac: Nullable(
+      Type.String({
+        description: 'MAC that only the router of this host has on an overlay network, for routes of other hosts',
+      }),
+    ),
     outside: Nullable(
       Closed({
         state: OneOf(['ready', 'lost']),
@@ -130,6 +143,7 @@ export const NetworkSchema = Closed(
         nextHops: Type.Array(Address),
       }),
     ),
+    tunnel: Nullable(TunnelSchema),
     endpoints: Type.Array(Name, { description: 'Names of its endpoints' }),
     addresses: Closed({
       used: Count,

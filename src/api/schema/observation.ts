@@ -1,6 +1,6 @@
 /** What can only be looked at: MAC table, flows, drops, statistics, events, status. */
 import { Type } from '@sinclair/typebox';
-import type { DropView, FdbEntry, StatsView, StatusView, WeftEvent } from '../../control/controller.js';
+import type { DropView, FdbEntry, StatsView, StatusView, VtepView, WeftEvent } from '../../control/controller.js';
 import { Closed, Count, Name, Nullable, type Of, OneOf, type Same } from './common.js';
 
 export const FdbEntrySchema = Closed(
@@ -10,9 +10,30 @@ export const FdbEntrySchema = Closed(
     mac: Type.String(),
     endpoint: Type.String(),
     kind: OneOf(['learned', 'static', 'host']),
+    vtep: Nullable(Type.String({ description: 'VTEP behind which it is; null: on this host' })),
+    origin: OneOf(['learned', 'static', 'cluster'], 'Who said where it is'),
     ageSeconds: Type.Number({ description: 'Seconds since the last frame from this MAC' }),
   },
   'An entry of the MAC table',
+);
+
+export const VtepSchema = Closed(
+  {
+    vtep: Type.String({ description: 'Address' }),
+    local: Type.String({ description: 'VTEP of this host that has to do with it' }),
+    networks: Type.Array(Type.String(), { description: 'Overlay networks that it is an end of, as far as is known' }),
+    origin: OneOf(['local', 'static', 'cluster', 'learned'], 'local: of this host; else who said that it is there'),
+    underlay: OneOf(['socket', 'tap']),
+    udpPort: Type.Integer(),
+    netns: Nullable(Type.String({ description: 'Namespace that the underlay is in' })),
+    state: OneOf(['ready', 'lost']),
+    rxFrames: Type.Number({ description: 'Encapsulated frames from there' }),
+    rxBytes: Count,
+    txFrames: Type.Number({ description: 'Encapsulated frames to there' }),
+    txBytes: Count,
+    lastHeardSeconds: Nullable(Type.Number({ description: 'Since the last frame from there' })),
+  },
+  'An end of VXLAN tunnels',
 );
 
 export const DropSchema = Closed(
@@ -30,9 +51,9 @@ export const DropSchema = Closed(
 
 const EndpointStatsSchema = Closed({
   endpoint: Type.String({ description: 'Name of an endpoint, or what serves a whole network, such as host/NETWORK' }),
-  network: Name,
+  network: Type.String({ description: 'Empty for a VTEP, which networks share' }),
   compartment: Nullable(Name),
-  state: OneOf(['attached', 'detached', 'degraded']),
+  state: OneOf(['attached', 'detached', 'degraded', 'remote']),
   rxFrames: Type.Number({ description: 'From the endpoint into the network' }),
   rxBytes: Count,
   txFrames: Type.Number({ description: 'From the network to the endpoint' }),
@@ -88,6 +109,9 @@ export const StatsSchema = Closed(
       flowsDeleted: Type.Number({ description: 'Flows that ended by request, or with their network' }),
       segmented: Type.Number({ description: 'Super-frames that had to be cut for a port' }),
       completed: Type.Number({ description: 'Frames whose checksum had to be completed for a port' }),
+      joinsRefused: Type.Number({
+        description: 'Times that a kernel refused joined datagrams, so that a VTEP sends singly since',
+      }),
       captureLost: Type.Number({ description: 'Copies that captures lost because their ring was full' }),
       idleTurns: Type.Number({ description: 'Turns without a frame' }),
       wakeUps: Type.Number({ description: 'Sleeps that ended because of frames or of the control thread' }),
@@ -129,15 +153,20 @@ export const StatusSchema = Closed(
     worker: OneOf(['running', 'restarting']),
     networks: Count,
     compartments: Count,
-    endpoints: Closed({ total: Count, attached: Count, detached: Count, degraded: Count }),
+    endpoints: Closed({ total: Count, attached: Count, detached: Count, degraded: Count, remote: Count }),
     captures: Count,
     memory: Closed({ residentBytes: Count }),
+    cluster: Closed({
+      state: OneOf(['none', 'joining', 'joined', 'alone', 'refused']),
+      reason: Type.String({ description: 'Why it is not joined' }),
+    }),
     warnings: Type.Array(Type.String({ description: 'What an operator should know' })),
   },
   'How the daemon is doing',
 );
 
 true satisfies Same<Of<typeof FdbEntrySchema>, FdbEntry>;
+true satisfies Same<Of<typeof VtepSchema>, VtepView>;
 true satisfies Same<Of<typeof DropSchema>, DropView>;
 true satisfies Same<Of<typeof StatsSchema>, StatsView>;
 true satisfies Same<Of<typeof EventSchema>, WeftEvent>;

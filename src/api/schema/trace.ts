@@ -1,7 +1,7 @@
 /** Traces: what would happen to a frame, stage by stage. */
 import { Type } from '@sinclair/typebox';
 import type { TraceRequest, TraceView } from '../../control/controller.js';
-import { Address, Closed, Count, Name, Nullable, type Of, OneOf, type Same, Text } from './common.js';
+import { Address, Closed, Count, Mac, Name, Nullable, type Of, OneOf, type Same, Text } from './common.js';
 
 const Port = Type.Integer({ minimum: 0, maximum: 65535 });
 
@@ -9,6 +9,8 @@ export const TraceRequestSchema = Closed(
   {
     from: Type.Optional(Name),
     fromUplink: Type.Optional(Name),
+    fromVtep: Type.Optional(Address),
+    network: Type.Optional(Name),
     frame: Type.Optional(
       Type.String({
         pattern: '^([0-9a-fA-F]{2}){14,65600}$',
@@ -19,6 +21,7 @@ export const TraceRequestSchema = Closed(
     ),
     source: Type.Optional(Address),
     to: Type.Optional(Address),
+    toMac: Type.Optional(Mac),
     protocol: Type.Optional(OneOf(['tcp', 'udp', 'icmp'], 'icmp (an echo request) unless given')),
     port: Type.Optional(Port),
     sourcePort: Type.Optional(Port),
@@ -26,7 +29,7 @@ export const TraceRequestSchema = Closed(
     ttl: Type.Optional(Type.Integer({ minimum: 1, maximum: 255 })),
     payloadBytes: Type.Optional(Type.Integer({ minimum: 0, maximum: 65000 })),
   },
-  'A frame to follow: from an endpoint, or from the uplink of a nat network',
+  'A frame to follow: from an endpoint, from the uplink of a network, or from another VTEP through the tunnel of a network',
 );
 
 export const TraceSchema = Closed(

@@ -23,6 +23,7 @@ interface CaptureOptions {
   network?: string;
   endpoint?: string;
   all?: boolean;
+  underlay?: boolean;
   write?: string;
   name?: string;
   format?: 'pcapng' | 'pcap';
@@ -58,6 +59,7 @@ export function addCaptureCommand(program: Command, session: Session): void {
       'after',
       examples(
         'weft capture --network front',
+        'weft capture --network ov --underlay',
         'weft capture --endpoint web-front -w web.pcapng tcp port 80',
         'weft capture --all --drops -w - | tshark -r -',
         'weft capture start --network back -w back.pcapng --name night',
@@ -95,6 +97,9 @@ function addCaptureOptions(command: Command): void {
     .addOption(objectOption('--network <NET>', 'frames of this network', 'network').conflicts(['endpoint', 'all']))
     .addOption(objectOption('--endpoint <E>', 'frames of this endpoint', 'endpoint').conflicts('all'))
     .option('--all', 'frames of every endpoint (the default)')
+    .addOption(
+      new Option('--underlay', 'outer frames, of the tunnel of that network or of all').conflicts(['endpoint', 'all']),
+    )
     .addOption(completes(file, 'file'))
     .addOption(new Option('--format <FORMAT>', 'of the file').choices(['pcapng', 'pcap']))
     .addOption(integerOption('--count <N>', 'end after N frames', 1, Number.MAX_SAFE_INTEGER))
@@ -183,7 +188,8 @@ function requestOf(command: Command, session: Session, options: CaptureOptions, 
     name: options.name,
     network,
     endpoint,
-    all: network === undefined && endpoint === undefined ? true : undefined,
+    all: network === undefined && endpoint === undefined && !options.underlay ? true : undefined,
+    underlay: options.underlay,
     file: write === undefined || write === '-' ? undefined : absolutePath(session.world, write),
     format: options.format,
     count: options.count,

@@ -12,6 +12,7 @@ type Endpoint = SchemaTypes['Endpoint'];
 interface CreateOptions extends VlanOptions {
   network: string;
   compartment?: string;
+  vtep?: string;
   ip?: string[];
   mac?: string;
   ifname?: string;
@@ -25,6 +26,7 @@ interface CreateOptions extends VlanOptions {
 }
 
 interface SetOptions extends VlanOptions {
+  vtep?: string;
   isolated?: boolean;
   staticMac?: string[] | false;
   alias?: string[] | false;
@@ -78,6 +80,7 @@ function addCreate(endpoint: Command, session: Session): void {
     .addOption(
       objectOption('--compartment <C>', 'where to put it; without it the endpoint stays detached', 'compartment'),
     )
+    .option('--vtep <ADDR>', 'the endpoint is on another host, behind this VTEP; needs --mac')
     .addOption(listOption('--ip <ADDR>', 'address, one per subnet (repeatable); else the next free ones'))
     .option('--mac <MAC>', 'MAC address; else one of weft that never changes')
     .option('--ifname <NAME>', 'interface name inside the compartment; else the first free ethN')
@@ -97,6 +100,7 @@ function addCreate(endpoint: Command, session: Session): void {
         'weft endpoint create web-back --network back --compartment web --ifname eth1',
         'weft endpoint create web-lab --network lab --compartment web --publish 8080:80',
         'weft endpoint create uplink --network back --compartment router --trunk 10,20-30 --native-vlan 1',
+        'weft endpoint create db --network ov --vtep 192.0.2.2 --mac 02:00:5e:10:00:01 --ip 10.90.0.20',
       ),
     )
     .action(async (name: string, options: CreateOptions) => {
@@ -104,6 +108,7 @@ function addCreate(endpoint: Command, session: Session): void {
         name,
         network: options.network,
         compartment: options.compartment,
+        vtep: options.vtep,
         ip: options.ip,
         mac: options.mac,
         ifname: options.ifname,
@@ -132,14 +137,16 @@ function addSet(endpoint: Command, session: Session): void {
     .addOption(listOption('--static-mac <MAC>', 'the further MACs behind this endpoint (repeatable)'))
     .option('--no-static-mac', 'no further MACs')
     .addOption(listOption('--alias <NAME>', "the other names in the network's domain (repeatable)"))
-    .option('--no-alias', 'no other names');
+    .option('--no-alias', 'no other names')
+    .option('--vtep <ADDR>', 'an endpoint of another host is behind this VTEP now');
   addVlanOptions(set);
   set
     .addHelpText('after', examples('weft endpoint set web-back --vlan 20', 'weft endpoint set web-back --vlan none'))
     .action(async (name: string, options: SetOptions) => {
       const staticMacs = options.staticMac === false ? [] : options.staticMac;
       const aliases = options.alias === false ? [] : options.alias;
-      const body = given({ isolated: options.isolated, staticMacs, aliases, vlan: vlanOf(set, options) });
+      const { isolated, vtep } = options;
+      const body = given({ isolated, vtep, staticMacs, aliases, vlan: vlanOf(set, options) });
       if (Object.keys(body).length === 0) set.error('nothing to change: give at least one option');
       const path = objectPath('endpoints', name);
       const view = await session.client.call<Endpoint>({
@@ -148,7 +155,10 @@ function addSet(endpoint: Command, session: Session): void {
         path,
         body,
       });
-      session.answer(view, `endpoint ${name} changed: ${[vlanText(view.vlan), ...flags(view)].join(', ')}`);
+      session.answer(
+        view,
+        `endpoint ${name} changed: ${[...behind(view), vlanText(view.vlan), ...flags(view)].join(', ')}`,
+      );
     });
 }
 
@@ -181,8 +191,12 @@ function addAttachAndDetach(endpoint: Command, session: Session): void {
 }
 
 function summary(view: Endpoint): string {
-  const where = view.compartment === null ? 'detached' : `${view.ifname} in ${view.compartment}`;
-  return [where, ...view.addresses, view.mac, `network ${view.network}`].join(', ');
+  const here = view.compartment === null ? 'detached' : `${view.ifname} in ${view.compartment}`;
+  return [behind(view)[0] ?? here, ...view.addresses, view.mac, `network ${view.network}`].join(', ');
+}
+
+function behind({ vtep }: Endpoint): string[] {
+  return vtep === null ? [] : [`behind VTEP ${vtep}`];
 }
 
 function flags(view: Endpoint): string[] {
@@ -228,8 +242,8 @@ function listText(endpoints: Endpoint[]): string {
     endpoints.map((view) => [
       view.name,
       view.network,
-      view.compartment ?? '',
-      view.ifname,
+      view.vtep ?? view.compartment ?? '',
+      view.vtep === null ? view.ifname : '',
       view.addresses.join(' '),
       view.mac,
       view.state,
@@ -237,13 +251,20 @@ function listText(endpoints: Endpoint[]): string {
   );
 }
 
+function placeFields(view: Endpoint): [string, string][] {
+  if (view.vtep !== null) return [['VTEP', view.vtep]];
+  return [
+    ['Compartment', view.compartment ?? ''],
+    ['Interface', view.ifname],
+  ];
+}
+
 function showText(view: Endpoint): string {
   return fieldsText([
     ['Name', view.name],
     ['State', view.reason === null ? view.state : `${view.state}: ${view.reason}`],
     ['Network', view.network],
-    ['Compartment', view.compartment ?? ''],
-    ['Interface', view.ifname],
+    ...placeFields(view),
     ['MAC', view.mac],
     ['Addresses', view.addresses.join('\n')],
     ['Gateway', view.gateway.join('\n')],

@@ -14,13 +14,20 @@ import {
   uplinkFieldsOf,
 } from '../nat-options.js';
 import { given, integerOption, listOption, nameOf } from '../options.js';
+import {
+  addOverlayOptions,
+  addTunnelOptions,
+  type OverlayOptions,
+  overlayFieldsOf,
+  type TunnelOptions,
+} from '../overlay-options.js';
 import { networkText } from '../render/network.js';
 import { tableText } from '../render/table.js';
 import type { Session } from '../session.js';
 
 type Network = SchemaTypes['Network'];
 
-interface SettingOptions extends NatOptions {
+interface SettingOptions extends NatOptions, OverlayOptions {
   mtu?: number;
   reserve?: string[];
   ageing?: number;
@@ -31,7 +38,7 @@ interface SettingOptions extends NatOptions {
   stormUnknown?: number;
 }
 
-interface CreateOptions extends SettingOptions, UplinkOptions {
+interface CreateOptions extends SettingOptions, UplinkOptions, TunnelOptions {
   type: string;
   subnet?: string[];
   gateway?: string[];
@@ -79,7 +86,7 @@ const NONE = 'no networks; make one: weft network create NAME --type private --s
 function addCreate(network: Command, session: Session): void {
   const type = new Option(
     '--type <TYPE>',
-    'private: endpoints only; internal: plus a host vNIC; nat: weft is the gateway',
+    'private: endpoints only; internal: plus a host vNIC; nat: weft is the gateway; overlay: VXLAN between hosts',
   )
     .choices(NETWORK_TYPES)
     .argParser((value) => {
@@ -97,6 +104,8 @@ function addCreate(network: Command, session: Session): void {
     .addOption(listOption('--gateway <ADDR>', 'gateway address, one per subnet (repeatable)'))
     .addOption(listOption('--pool <RANGE>', 'where automatic addresses come from: FIRST-LAST or CIDR (repeatable)'));
   addSettings(create);
+  addTunnelOptions(create);
+  addOverlayOptions(create, false);
   addUplinkOptions(create);
   addNatOptions(create, false);
   create
@@ -106,6 +115,7 @@ function addCreate(network: Command, session: Session): void {
         'weft network create back --type private --subnet 10.81.0.0/24 --subnet fd00:81::/64',
         'weft network create front --type internal --subnet 10.80.0.0/24 --pool 10.80.0.100-10.80.0.199',
         'weft network create lab --type nat --subnet 10.82.0.0/24 --subnet fd00:82::/64',
+        'weft network create ov --type overlay --vni 5000 --subnet 10.90.0.0/24 --vtep 192.0.2.1 --peer 192.0.2.2',
       ),
     )
     .action(async (name: string, options: CreateOptions) => {
@@ -120,6 +130,7 @@ function addCreate(network: Command, session: Session): void {
 function addSet(network: Command, session: Session): void {
   const set = network.command('set').description('change settings of a living network').addArgument(nameOf('network'));
   addSettings(set);
+  addOverlayOptions(set, true);
   addNatOptions(set, true);
   set
     .addHelpText('after', examples('weft network set back --ageing 60 --storm-broadcast 1000'))
@@ -151,7 +162,7 @@ function addSettings(command: Command): void {
     .addOption(integerOption('--storm-unknown <N>', `unknown-unicast limit: ${frames}`, 0, 1_000_000_000));
 }
 
-function settingsOf(options: SettingOptions): Record<string, unknown> {
+function settingsOf(options: SettingOptions & Partial<TunnelOptions>): Record<string, unknown> {
   const storm = given({
     broadcast: options.stormBroadcast,
     multicast: options.stormMulticast,
@@ -164,6 +175,7 @@ function settingsOf(options: SettingOptions): Record<string, unknown> {
     controlFrames: options.controlFrames,
     macLimit: options.macLimit,
     storm: Object.keys(storm).length > 0 ? storm : undefined,
+    ...overlayFieldsOf(options),
     ...natFieldsOf(options),
   });
 }
@@ -171,7 +183,9 @@ function settingsOf(options: SettingOptions): Record<string, unknown> {
 function summary(view: Network): string {
   const host = view.hostInterface === null ? [] : [`host interface ${view.hostInterface}`];
   const uplink = view.uplink === null ? [] : [`uplink ${view.uplink}`];
-  return [view.type, ...view.subnets, ...host, ...uplink, `MTU ${view.mtu}`].join(', ');
+  const vtep = view.tunnel?.vtep ?? null;
+  const tunnel = view.overlay === null ? [] : [`VNI ${view.overlay.vni}`, ...(vtep === null ? [] : [`VTEP ${vtep}`])];
+  return [view.type, ...tunnel, ...view.subnets, ...host, ...uplink, `MTU ${view.mtu}`].join(', ');
 }
 
 function listText(networks: Network[]): string {

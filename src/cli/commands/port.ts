@@ -12,7 +12,7 @@ type Port = SchemaTypes['Port'];
 export function addPortCommand(program: Command, session: Session): void {
   const port = program
     .command('port')
-    .description('published ports: how the outside reaches endpoints of nat networks');
+    .description('published ports: how the outside reaches endpoints of networks with an uplink');
   addPublish(port, session);
   port
     .command('list')

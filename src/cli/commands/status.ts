@@ -41,6 +41,7 @@ export function addDoctorCommand(program: Command, session: Session): void {
     .action(async () => {
       const daemon = await readStatus(session).catch(() => null);
       const findings = await session.world.checkMachine(daemon?.runDir ?? DEFAULT_RUN_DIR);
+      if (daemon !== null) findings.push(...clusterFindings(daemon.cluster));
       session.answer(findings, doctorText(findings));
       const failed = findings.filter((finding) => finding.status === 'fail').map((finding) => finding.check);
       if (failed.length === 0) return;
@@ -54,7 +55,7 @@ function readStatus(session: Session): Promise<Status> {
 
 function statusText(status: Status, { datapath }: Stats): string {
   const { endpoints, program } = status;
-  const parts = (['attached', 'detached', 'degraded'] as const).filter((state) => endpoints[state] > 0);
+  const parts = (['attached', 'detached', 'degraded', 'remote'] as const).filter((state) => endpoints[state] > 0);
   const states = parts.map((state) => `${endpoints[state]} ${state}`).join(', ');
   const versions =
     program.applied === program.desired
@@ -69,6 +70,7 @@ function statusText(status: Status, { datapath }: Stats): string {
       ['Compartments', String(status.compartments)],
       ['Endpoints', states === '' ? '0' : `${endpoints.total} (${states})`],
       ['Captures', String(status.captures)],
+      ['Cluster', clusterText(status.cluster)],
       ['Memory', bytes(status.memory.residentBytes)],
       ['Started', status.startedAt],
       ['Socket', status.socket],
@@ -78,6 +80,23 @@ function statusText(status: Status, { datapath }: Stats): string {
       ['Warnings', status.warnings.join('\n') || 'none'],
     ]),
   ].join('\n');
+}
+
+/** Of a daemon that runs and should be in a cluster. */
+function clusterFindings({ state, reason }: Status['cluster']): Finding[] {
+  if (state === 'none') return [];
+  const finding = { check: 'cluster', finding: clusterText({ state, reason }) };
+  if (state === 'joined') return [{ ...finding, status: 'ok', cost: '', remedy: '' }];
+  const cost = 'overlay networks go on with what is known; nothing that other hosts must agree to can change';
+  const remedy =
+    state === 'refused'
+      ? 'give this host another name in weft.yaml (cluster: {host: NAME}), or stop the other weftd'
+      : 'look at etcd and at the way there: `weft cluster status` shows its members';
+  return [{ ...finding, status: 'warn', cost, remedy }];
+}
+
+function clusterText({ state, reason }: Status['cluster']): string {
+  return reason === '' ? state : `${state} (${reason})`;
 }
 
 const MARKS: Record<Finding['status'], string> = { ok: 'ok', info: 'info', warn: 'WARN', fail: 'FAIL' };

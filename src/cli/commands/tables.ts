@@ -1,4 +1,4 @@
-/** weft fdb list | flush, weft drop list */
+/** weft fdb list | flush, weft vtep list, weft drop list */
 import type { Command } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
 import { CliError } from '../failure.js';
@@ -8,6 +8,7 @@ import { duration } from '../render/units.js';
 import type { Session } from '../session.js';
 
 type FdbEntry = SchemaTypes['FdbEntry'];
+type Vtep = SchemaTypes['Vtep'];
 type Drop = SchemaTypes['Drop'];
 type Stats = SchemaTypes['Stats'];
 
@@ -19,6 +20,8 @@ interface DropFilter extends NetworkFilter {
   all?: boolean;
   endpoint?: string;
 }
+
+const VXLAN_PORT = 4789;
 
 const networkFilter = () => objectOption('--network <NET>', 'only this network', 'network');
 
@@ -53,6 +56,23 @@ export function addFdbCommand(program: Command, session: Session): void {
       session.answer({ network: options.network ?? null, flushed: true }, `learned MACs of ${where} forgotten`);
     });
 }
+
+export function addVtepCommand(program: Command, session: Session): void {
+  program
+    .command('vtep')
+    .description('ends of VXLAN tunnels, of this host and of others')
+    .command('list')
+    .alias('ls')
+    .description('who sends and gets encapsulated frames, and how many')
+    .addOption(networkFilter())
+    .action(async (options: NetworkFilter) => {
+      const call = { what: 'cannot list the VTEPs', method: 'GET', path: `/v1/vteps${queryOf(options)}` } as const;
+      const vteps = await session.client.call<Vtep[]>(call);
+      session.answer(vteps, vteps.length === 0 ? NO_VTEPS : vtepText(vteps));
+    });
+}
+
+const NO_VTEPS = 'no VTEPs: there is no network of type overlay';
 
 export function addDropCommand(program: Command, session: Session): void {
   program
@@ -100,7 +120,8 @@ function fdbText(entries: FdbEntry[]): string {
       { title: 'VLAN', right: true },
       { title: 'MAC' },
       { title: 'ENDPOINT' },
-      { title: 'KIND' },
+      { title: 'VTEP' },
+      { title: 'ORIGIN' },
       { title: 'LAST SEEN', right: true },
     ],
     sorted.map((entry) => [
@@ -108,10 +129,46 @@ function fdbText(entries: FdbEntry[]): string {
       entry.vlan === 0 ? '' : String(entry.vlan),
       entry.mac,
       entry.endpoint,
-      entry.kind,
-      entry.kind === 'learned' ? `${duration(entry.ageSeconds)} ago` : '',
+      entry.vtep ?? '',
+      entry.kind === 'host' ? 'host' : entry.origin,
+      entry.origin === 'learned' ? `${duration(entry.ageSeconds)} ago` : '',
     ]),
   );
+}
+
+function vtepText(vteps: Vtep[]): string {
+  return tableText(
+    [
+      { title: 'VTEP' },
+      { title: 'NETWORKS' },
+      { title: 'ORIGIN' },
+      { title: 'UNDERLAY' },
+      { title: 'STATE' },
+      { title: 'RX FRAMES', right: true },
+      { title: 'RX BYTES', right: true },
+      { title: 'TX FRAMES', right: true },
+      { title: 'TX BYTES', right: true },
+      { title: 'LAST HEARD', right: true },
+    ],
+    vteps.map((view) => [
+      view.vtep,
+      view.networks.join(' '),
+      view.origin,
+      underlayText(view),
+      view.state,
+      String(view.rxFrames),
+      String(view.rxBytes),
+      String(view.txFrames),
+      String(view.txBytes),
+      view.lastHeardSeconds === null ? '' : `${duration(view.lastHeardSeconds)} ago`,
+    ]),
+  );
+}
+
+/** `socket`, `tap port 8472 in /run/netns/a`. */
+function underlayText({ underlay, udpPort, netns }: Vtep): string {
+  const port = udpPort === VXLAN_PORT ? '' : ` port ${udpPort}`;
+  return `${underlay}${port}${netns === null ? '' : ` in ${netns}`}`;
 }
 
 function dropText(drops: Drop[]): string {

@@ -17,8 +17,11 @@ type Trace = SchemaTypes['Trace'];
 interface TraceOptions {
   from?: string;
   fromUplink?: string;
+  fromVtep?: string;
+  network?: string;
   source?: string;
   to?: string;
+  toMac?: string;
   tcp?: number;
   udp?: number;
   icmp?: boolean;
@@ -34,7 +37,8 @@ const NOTES = `
 The frame runs through the stages of the datapath itself, on copies of the tables as
 they are now: what it would learn or open is forgotten afterwards. Of a capture, the
 frame is taken to arrive at the endpoint that --from names, or at the one whose
-interface the capture says it came in at.`;
+interface the capture says it came in at. With --from-vtep it arrives encapsulated,
+as another host would send it, and the trace begins with what takes it out.`;
 
 export function addTraceCommand(program: Command, session: Session): void {
   const port = (flags: string, what: string) => integerOption(flags, what, 1, 65535);
@@ -42,8 +46,11 @@ export function addTraceCommand(program: Command, session: Session): void {
     .command('trace')
     .description('what would happen to a frame, stage by stage')
     .addOption(objectOption('--from <ENDPOINT>', 'endpoint that sends it', 'endpoint').conflicts('fromUplink'))
-    .addOption(objectOption('--from-uplink <NETWORK>', 'nat network from whose uplink it comes', 'network'))
+    .addOption(objectOption('--from-uplink <NETWORK>', 'network from whose uplink it comes', 'network'))
+    .addOption(new Option('--from-vtep <ADDR>', 'other VTEP that it comes from').conflicts(['from', 'fromUplink']))
+    .addOption(objectOption('--network <NETWORK>', 'overlay network of --from-vtep', 'network'))
     .option('--to <ADDR>', 'destination address')
+    .option('--to-mac <MAC>', 'destination MAC, of a station that weft knows no address of')
     .option('--source <ADDR>', 'source address, if not that of the endpoint')
     .addOption(port('--tcp <PORT>', 'a TCP segment to this port').conflicts(['udp', 'icmp']))
     .addOption(port('--udp <PORT>', 'a UDP datagram to this port').conflicts('icmp'))
@@ -61,6 +68,8 @@ export function addTraceCommand(program: Command, session: Session): void {
         'weft trace --from web-front --to 198.51.100.7 --tcp 443',
         'weft trace --from web-front --to 10.80.0.11 --icmp',
         'weft trace --from-uplink front --source 198.51.100.7 --to 100.64.0.2 --tcp 8080',
+        'weft trace --from web-blue --to 10.90.0.12 --to-mac 02:00:5e:00:53:0c',
+        'weft trace --from-vtep 192.0.2.2 --network blue --source 10.90.0.12 --to 10.90.0.11',
         'weft trace --capture front.pcapng --frame 7',
       ),
     )
@@ -73,32 +82,36 @@ export function addTraceCommand(program: Command, session: Session): void {
 }
 
 function described(options: TraceOptions): TraceRequest {
-  const { from, fromUplink, source, to, tcp, udp, sourcePort, flags, ttl, payload: payloadBytes } = options;
-  if (from === undefined && fromUplink === undefined) {
-    throw new CliError('cannot trace the frame', 'nothing says where it comes from', 'give --from or --from-uplink');
+  const { from, fromUplink, fromVtep, network, source, to, toMac, tcp, udp } = options;
+  const { sourcePort, flags, ttl, payload: payloadBytes } = options;
+  if (from === undefined && fromUplink === undefined && fromVtep === undefined) {
+    const remedy = 'give --from, --from-uplink or --from-vtep';
+    throw new CliError('cannot trace the frame', 'nothing says where it comes from', remedy);
   }
   if (to === undefined) {
     throw new CliError('cannot trace the frame', 'nothing says where it goes', 'give --to, or --capture with --frame');
   }
   const protocol = tcp === undefined ? (udp === undefined ? 'icmp' : 'udp') : 'tcp';
   const port = tcp ?? udp;
-  return given({ from, fromUplink, source, to, protocol, port, sourcePort, flags, ttl, payloadBytes }) as TraceRequest;
+  const way = { from, fromUplink, fromVtep, network };
+  return given({ ...way, source, to, toMac, protocol, port, sourcePort, flags, ttl, payloadBytes }) as TraceRequest;
 }
 
 async function captured(session: Session, options: TraceOptions): Promise<TraceRequest> {
-  const { capture = '', frame: number = 1, fromUplink } = options;
+  const { capture = '', frame: number = 1, fromUplink, fromVtep, network } = options;
   const found = await frameOf(session, capture, number);
   if (found.bytes.length < found.length) {
     const remedy = 'capture with a larger --snaplen';
     throw new CliError('cannot trace the frame', `frame ${number} of ${capture} was not captured whole`, remedy);
   }
-  const from = options.from ?? (fromUplink === undefined ? (found.interfaceName ?? undefined) : undefined);
-  if (from === undefined && fromUplink === undefined) {
+  const isOutside = fromUplink !== undefined || fromVtep !== undefined;
+  const from = options.from ?? (isOutside ? undefined : (found.interfaceName ?? undefined));
+  if (from === undefined && !isOutside) {
     throw new CliError('cannot trace the frame', 'the capture does not say where it came in', 'give --from ENDPOINT');
   }
   const { buffer, byteOffset, length } = found.bytes;
   const frame = Buffer.from(buffer, byteOffset, length).toString('hex');
-  return given({ from, fromUplink, frame }) as TraceRequest;
+  return given({ from, fromUplink, fromVtep, network, frame }) as TraceRequest;
 }
 
 async function frameOf(session: Session, file: string, number: number): Promise<FileFrame> {

@@ -18,6 +18,7 @@ export function summary(view: Capture): string {
 
 function scopeOf(view: Capture): string {
   if (view.endpoint !== null) return `endpoint ${view.endpoint}`;
+  if (view.underlay) return view.network === null ? 'all tunnels' : `tunnel of ${view.network}`;
   return view.network === null ? 'everything' : `network ${view.network}`;
 }
 

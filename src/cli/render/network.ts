@@ -23,13 +23,53 @@ export function networkText(view: Network): string {
     ['Multicast', limit(view.storm.multicast)],
     ['Unknown unicast', limit(view.storm.unknownUnicast)],
     ...(view.type === 'private' ? [] : [['Routes to', view.routesTo.join('\n')] as [string, string]]),
+    ...overlayFields(view),
     ...outsideFields(view),
     ...natFields(view),
     ...serviceFields(view),
-    ['Host interface', view.hostInterface ?? ''],
+    ['Host interface', [view.hostInterface ?? '', ...hostAddresses(view)].join(' ').trim()],
     ['Endpoints', view.endpoints.join('\n')],
     ['Id', view.id],
   ]);
+}
+
+/** Of an internal network they are the gateway addresses. */
+function hostAddresses(view: Network): string[] {
+  return view.type === 'overlay' ? view.hostAddresses : [];
+}
+
+function overlayFields({ overlay, tunnel, routerMac }: Network): Fields {
+  if (overlay === null) return [];
+  const { underlay, port, underlayNetns, group, groupInterface, peers } = overlay;
+  const where = underlayNetns === null ? '' : ` in ${underlayNetns}`;
+  const own = tunnel?.vtep ?? overlay.vtep ?? 'that of the default route';
+  const state = tunnel?.state === 'ready' ? '' : '; lost, weft goes on trying (`weft events` tells why)';
+  const joined = group === null ? [] : [groupInterface === null ? group : `${group} on ${groupInterface}`];
+  const known = new Set([...peers, ...(group === null ? [] : [group])]);
+  const ofCluster = (tunnel?.floods ?? []).filter((vtep) => !known.has(vtep)).map((vtep) => `${vtep} (cluster)`);
+  return [
+    ['VNI', String(overlay.vni)],
+    ['VTEP', `${own}, ${underlay}, UDP port ${port}${where}${state}`],
+    ['Peers', [...peers, ...joined, ...ofCluster].join('\n')],
+    ['Others may send', overlay.peersClosed ? 'no' : 'yes'],
+    ['Learning', overlay.learning ? 'yes' : 'no'],
+    ['ARP suppression', overlay.suppress ? 'yes' : 'no'],
+    ['Inner VLANs', overlay.innerVlan === 'keep' ? 'carried' : 'not carried'],
+    ['Outer DSCP', overlay.dscp === null ? 'that of the inner packet' : String(overlay.dscp)],
+    ...(underlay === 'tap' ? [['Outer checksums', overlay.checksum ? 'yes' : 'no'] as [string, string]] : []),
+    ...(routerMac === null ? [] : [['Router MAC', `${routerMac} on this host`] as [string, string]]),
+    ['Remote subnets', overlay.remoteSubnets.map(remoteSubnetText).join('\n')],
+    ['Shared', overlay.shared ? 'with the cluster' : 'no'],
+  ];
+}
+
+function remoteSubnetText({
+  prefix,
+  vtep,
+  mac,
+  vni,
+}: NonNullable<Network['overlay']>['remoteSubnets'][number]): string {
+  return `${prefix} via ${vtep} ${mac}${vni === null ? '' : ` VNI ${vni}`}`;
 }
 
 function outsideFields(view: Network): Fields {

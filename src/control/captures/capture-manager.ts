@@ -157,9 +157,9 @@ class CaptureManager implements CaptureService {
     return bytes;
   }
 
-  flagsOf(endpoint: string | null, network: string): number {
+  flagsOf(endpoint: string | null, network: string, carries?: readonly string[]): number {
     let flags = 0;
-    for (const { spec } of this.running()) flags |= flagsFor(spec, endpoint, network);
+    for (const { spec } of this.running()) flags |= flagsFor(spec, endpoint, network, carries);
     return flags;
   }
 
@@ -237,7 +237,10 @@ class CaptureManager implements CaptureService {
     } else this.drain();
     this.captures.set(capture.name, capture);
     this.shareMemory();
-    this.router.add(capture, capture.session, (endpoint, network) => flagsFor(capture.spec, endpoint, network));
+    const { spec } = capture;
+    this.router.add(capture, capture.session, ({ endpoint, network, carries }) =>
+      flagsFor(spec, endpoint, network, carries),
+    );
     // The head of the file is there before the first frame.
     capture.session.handOver();
     const { durationMs } = capture.spec;
@@ -390,8 +393,17 @@ function rotationOf({ rotateSize }: CaptureSpec, sink: CaptureSink): CaptureRota
 }
 
 /** CAPTURE_* bits that a capture needs on a port. */
-function flagsFor(spec: CaptureSpec, endpoint: string | null, network: string): number {
+function flagsFor(
+  spec: CaptureSpec,
+  endpoint: string | null,
+  network: string,
+  carries: readonly string[] | undefined,
+): number {
   const drops = spec.drops ? CAPTURE_DROPS : 0;
+  if (spec.underlay) {
+    const isThere = carries !== undefined && (spec.network === null || carries.includes(spec.network));
+    return isThere ? CAPTURE_ARRIVALS | CAPTURE_DEPARTURES | drops : 0;
+  }
   if (spec.endpoint !== null) {
     return spec.endpoint === endpoint ? CAPTURE_ARRIVALS | CAPTURE_DEPARTURES | drops : 0;
   }
@@ -412,7 +424,8 @@ function viewOf({ name, spec, session, sink, state, reason, startedAt }: Capture
     name,
     network: spec.network,
     endpoint: spec.endpoint,
-    all: spec.network === null && spec.endpoint === null,
+    all: spec.network === null && spec.endpoint === null && !spec.underlay,
+    underlay: spec.underlay,
     file: spec.file,
     format: spec.format,
     filter: spec.filter,

@@ -11,6 +11,8 @@ export interface CaptureSpec {
   /** At most one of network and endpoint; neither = all. */
   network: string | null;
   endpoint: string | null;
+  /** Outer frames of the tunnel of the network, or of all tunnels. */
+  underlay: boolean;
   /** Absolute path; null for a stream. */
   file: string | null;
   format: 'pcapng' | 'pcap';
@@ -65,6 +67,7 @@ export function readCaptureRequest(request: CaptureRequest, toFile: boolean): Ca
     name: name ?? null,
     network: request.network ?? null,
     endpoint: request.endpoint ?? null,
+    underlay: request.underlay ?? false,
     file: file ?? null,
     format,
     count: count ?? null,
@@ -79,11 +82,14 @@ export function readCaptureRequest(request: CaptureRequest, toFile: boolean): Ca
 }
 
 function checkScope(
-  { network, endpoint, all }: CaptureRequest,
+  { network, endpoint, all, underlay }: CaptureRequest,
   complain: (path: string, code: string, message: string) => void,
 ): void {
   if (network !== undefined && endpoint !== undefined) {
     complain('endpoint', 'conflict', 'a capture is of a network or of an endpoint, not both');
+  }
+  if (underlay === true && (endpoint !== undefined || all === true)) {
+    complain('underlay', 'conflict', 'a capture of the underlay is of one network or of all tunnels');
   }
   if (all === true && (network !== undefined || endpoint !== undefined)) {
     complain('all', 'conflict', 'a capture of all has neither network nor endpoint');

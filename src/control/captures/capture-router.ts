@@ -11,7 +11,7 @@ import { ARRIVAL, DEPARTURE, ENTRY, NOT_DROPPED } from '../../datapath/frame-tap
 import { CAPTURE_ARRIVALS, CAPTURE_DEPARTURES, CAPTURE_DROPS } from '../../datapath/program.js';
 import type { CapturePort } from './capture-service.js';
 
-type FlagsOf = (endpoint: string | null, network: string) => number;
+type FlagsOf = (port: CapturePort) => number;
 
 /** One capture's interest in one port. */
 interface Subscription {
@@ -98,7 +98,7 @@ export class CaptureRouter<K> {
     this.byPort = [];
     for (const { session, flagsOf, interfaces } of this.customers.values()) {
       for (const port of this.ports) {
-        const flags = flagsOf(port.endpoint, port.network);
+        const flags = flagsOf(port);
         if (flags === 0) continue;
         const interfaceIndex = interfaceOf(session, interfaces, port);
         const lostSeen = this.lostOf(port.port, flags);

@@ -21,8 +21,11 @@ export interface CaptureService {
   stop(name: string): Promise<CaptureView>;
   /** Bytes to copy of each frame, the most that any running capture wants; 0 when none runs. */
   snaplen(): number;
-  /** CAPTURE_* bits (datapath/program.ts) for a port. `endpoint` is null for the host vNIC of the network. */
-  flagsOf(endpoint: string | null, network: string): number;
+  /**
+   * CAPTURE_* bits (datapath/program.ts) for a port. `endpoint` is null for what serves a whole network; `carries`: of a port of
+   * a VTEP, the overlay networks whose tunnels it has.
+   */
+  flagsOf(endpoint: string | null, network: string, carries?: readonly string[]): number;
   /** Which port is whose, called whenever that changes, so that a capture can name its interfaces. */
   setPorts(ports: readonly CapturePort[]): void;
   /** Called when `snaplen` or `flagsOf` may answer differently: the controller publishes a new program. */
@@ -35,9 +38,12 @@ export interface CaptureService {
 
 export interface CapturePort {
   port: number;
-  /** null for the host vNIC. */
+  /** null for what serves a whole network. */
   endpoint: string | null;
+  /** Name; of a port of a VTEP the key of that. */
   network: string;
   ifname: string;
   mac: string;
+  /** Of a port of a VTEP: names of the overlay networks whose tunnels it has. */
+  carries?: readonly string[];
 }

@@ -5,6 +5,8 @@ export interface CaptureRequest {
   network?: string;
   endpoint?: string;
   all?: boolean;
+  /** Outer frames, at the VTEP of the overlay network, or at all VTEPs of this host. */
+  underlay?: boolean;
   /** Absolute path on the daemon's machine; absent for a stream. */
   file?: string;
   format?: 'pcapng' | 'pcap';
@@ -25,6 +27,7 @@ export interface CaptureView {
   network: string | null;
   endpoint: string | null;
   all: boolean;
+  underlay: boolean;
   file: string | null;
   format: 'pcapng' | 'pcap';
   filter: string;

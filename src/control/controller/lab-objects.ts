@@ -8,26 +8,43 @@ import type {
   NatTimers,
   NetworkSpec,
   NetworkType,
+  OverlaySpec,
+  RemoteSubnet,
   StormLimits,
 } from '../../model/network.js';
 import type { CaptureRequest } from './captures.js';
 
-type NestedFields = 'storm' | 'nat' | 'dhcp' | 'dns';
+type NestedFields = 'storm' | 'overlay' | 'nat' | 'dhcp' | 'dns';
 
-/** What `create` takes: the name and type are required, everything else has a default. */
+/** What `create` takes: the name and type are required, everything else has a default. Fields of `overlay` may stand beside it. */
 export interface NetworkRequest
-  extends Partial<Omit<NetworkSpec, 'name' | 'type' | 'gateway' | 'uplink' | 'uplinkNetns' | NestedFields>> {
+  extends Partial<Omit<NetworkSpec, 'name' | 'type' | 'gateway' | 'uplink' | 'uplinkNetns' | NestedFields>>,
+    OverlayRequest {
   name: string;
   type: NetworkType;
   gateway?: string | string[];
   uplink?: string;
   uplinkNetns?: string;
   storm?: Partial<StormLimits>;
+  overlay?: OverlayRequest;
   nat?: NatRequest;
   /** true, false, or settings of a service that is on. */
   dhcp?: boolean | Partial<DhcpSpec>;
   dns?: boolean | Partial<DnsSpec>;
 }
+
+/** Only the VNI is required; null is the default of a field that can be without value. */
+export interface OverlayRequest extends Partial<Omit<OverlaySpec, 'hostVnic' | 'remoteSubnets'>> {
+  /** true: with addresses that weft chooses; false: none. */
+  hostVnic?: boolean | string | string[] | null;
+  remoteSubnets?: (Omit<RemoteSubnet, 'vni'> & { vni?: number | null })[];
+}
+
+/** What can be changed of the tunnel of a living network. */
+export type OverlayPatch = Pick<
+  OverlayRequest,
+  'peers' | 'peersClosed' | 'learning' | 'dscp' | 'suppress' | 'remoteSubnets'
+>;
 
 export interface NatRequest extends Partial<Omit<NatSpec, 'prefix' | 'timers' | 'ports'>> {
   prefix?: string;
@@ -39,7 +56,9 @@ export interface NatRequest extends Partial<Omit<NatSpec, 'prefix' | 'timers' | 
 export type NetworkPatch = Partial<
   Pick<NetworkSpec, 'ageingSeconds' | 'controlFrames' | 'macLimit' | 'mtu' | 'reserved' | 'routesTo' | 'advertise'>
 > &
-  Pick<NetworkRequest, 'storm' | 'dhcp' | 'dns'> & {
+  Pick<NetworkRequest, 'storm' | 'dhcp' | 'dns'> &
+  OverlayPatch & {
+    overlay?: OverlayPatch;
     nat?: Omit<NatRequest, 'ipv6' | 'prefix'>;
   };
 
@@ -53,6 +72,7 @@ export interface EndpointRequest {
   name: string;
   network: string;
   compartment?: string | null;
+  vtep?: string;
   ip?: string | string[];
   mac?: string;
   ifname?: string;
@@ -66,7 +86,10 @@ export interface EndpointRequest {
   aliases?: string[];
 }
 
-export type EndpointPatch = Partial<Pick<EndpointSpec, 'isolated' | 'vlan' | 'staticMacs' | 'publish' | 'aliases'>>;
+export type EndpointPatch = Partial<Pick<EndpointSpec, 'isolated' | 'vlan' | 'staticMacs' | 'publish' | 'aliases'>> & {
+  /** Of a remote endpoint: the VTEP behind which it is now. */
+  vtep?: string;
+};
 
 /** Publishes ports of an endpoint, besides those that it publishes already. */
 export interface PortRequest {
@@ -93,12 +116,29 @@ export interface PortView {
 
 export interface NetworkView extends NetworkSpec {
   id: string;
-  /** Name of the host vNIC of an internal network, else null. */
+  /** Name of the host vNIC; null for a network without one. */
   hostInterface: string | null;
-  /** What became of the uplink of a nat network; null for one that has none. */
+  /** Addresses of the host vNIC, with prefix length. */
+  hostAddresses: string[];
+  /** MAC of the gateway, where weft itself is it; on an overlay network the same on every host. */
+  gatewayMac: string | null;
+  /** MAC that only the router of this host has on an overlay network: what other hosts' remote subnet routes name; else null. */
+  routerMac: string | null;
+  /** What became of the uplink of the network; null for one that has none. */
   outside: OutsideView | null;
+  /** What became of the tunnel of an overlay network, else null. */
+  tunnel: TunnelView | null;
   endpoints: string[];
   addresses: { used: number; free: string /* decimal text: an IPv6 subnet has more than a double can hold */ };
+}
+
+export interface TunnelView {
+  /** `lost`: its VTEP is not there; weft goes on trying. */
+  state: 'ready' | 'lost';
+  /** Address of the VTEP of this host; null while it is lost and was not asked for. */
+  vtep: string | null;
+  /** Addresses that get copies of what floods: peers, the group, VTEPs of the cluster. */
+  floods: string[];
 }
 
 export interface OutsideView {
@@ -123,8 +163,8 @@ export interface CompartmentView extends CompartmentSpec {
 
 export interface EndpointView extends EndpointSpec {
   id: string;
-  /** `degraded`: attached, but its interface is gone or broken; `reason` says why. */
-  state: 'attached' | 'detached' | 'degraded';
+  /** `degraded`: attached, but its interface is gone or broken; `reason` says why. `remote`: behind another VTEP. */
+  state: 'attached' | 'detached' | 'degraded' | 'remote';
   reason: string | null;
   /** Addresses with prefix length, e.g. `10.0.0.2/24`. */
   addresses: string[];

@@ -78,7 +78,7 @@ export class DhcpService {
   /** A frame that the datapath has punted. Never throws: what it says is the sender's affair. */
   private serve(frame: CapturedFrame): void {
     const datagram = readUdpFrame(frame.bytes.subarray(frame.at, frame.at + frame.captured));
-    const attachment = this.context.ports.at(frame.port);
+    const attachment = this.context.ports.attachmentAt(frame.port);
     const why = datagram === null || attachment === null ? 'malformed' : this.serveDatagram(attachment, datagram);
     if (why !== null) this.count(attachment?.network ?? '', why);
   }

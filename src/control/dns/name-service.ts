@@ -15,6 +15,7 @@ import type { LocalNames } from './local-answers.js';
 import { QueryLimits } from './query-limits.js';
 import { HostResolvers, type UpstreamServer } from './resolv-conf.js';
 import { Responder } from './responder.js';
+import type { ZoneHost } from './zone.js';
 import { localNamesOf, subnetsOf } from './zone-source.js';
 
 const RESOLV_CONF = '/etc/resolv.conf';
@@ -26,6 +27,8 @@ const NO_NAMES: LocalNames = { zones: [], subnets: [] };
 
 export interface NameServiceParts {
   state: DesiredState;
+  /** Stations of other hosts on a network, by its name. */
+  remote?: (network: string) => readonly ZoneHost[];
   /** Never goes back. */
   nowMs?: () => number;
   exchange?: Exchange;
@@ -40,6 +43,7 @@ interface KnownNames {
 export class NameService {
   readonly counters: DnsCounters = newDnsCounters();
   private readonly state: DesiredState;
+  private readonly remote: (network: string) => readonly ZoneHost[];
   private readonly nowMs: () => number;
   private readonly exchange: Exchange;
   private readonly hostResolvers: HostResolvers;
@@ -52,6 +56,7 @@ export class NameService {
 
   constructor(parts: NameServiceParts) {
     this.state = parts.state;
+    this.remote = parts.remote ?? (() => []);
     this.nowMs = parts.nowMs ?? (() => performance.now());
     this.exchange = parts.exchange ?? exchange;
     this.hostResolvers = new HostResolvers(parts.resolvConf ?? RESOLV_CONF, this.nowMs);
@@ -88,7 +93,7 @@ export class NameService {
     const known = this.known.get(network);
     if (known !== undefined && now - known.atMs < NAMES_MS) return known.names;
     const record = this.state.networks.get(network);
-    const names = record === undefined ? NO_NAMES : localNamesOf(this.state, record);
+    const names = record === undefined ? NO_NAMES : localNamesOf(this.state, record, this.remote);
     this.known.set(network, { names, atMs: now });
     return names;
   }

@@ -15,9 +15,13 @@ export function servesDns({ spec }: NetworkRecord): boolean {
  * Names of the network itself, and of those that it exchanges packets with: whether those have a server of their own or, like an
  * internal network, none.
  */
-export function localNamesOf(state: DesiredState, network: NetworkRecord): LocalNames {
+export function localNamesOf(
+  state: DesiredState,
+  network: NetworkRecord,
+  remote: (network: string) => readonly ZoneHost[] = () => [],
+): LocalNames {
   const visible = [network, ...partnersOf(state, network)];
-  const zones = visible.map((record) => zoneOf(state, record));
+  const zones = visible.map((record) => zoneOf(state, record, remote(record.spec.name)));
   return { zones, subnets: visible.flatMap(subnetsOf) };
 }
 
@@ -36,17 +40,23 @@ function partnersOf(state: DesiredState, { spec }: NetworkRecord): NetworkRecord
   return [...state.networks.values()].filter((other) => other.spec.name !== spec.name && isPartner(other));
 }
 
-function zoneOf(state: DesiredState, { spec, endpoints }: NetworkRecord): Zone {
+function zoneOf(state: DesiredState, { spec, endpoints }: NetworkRecord, remote: readonly ZoneHost[]): Zone {
   const records = [...endpoints].flatMap((name) => state.endpoints.get(name) ?? []);
-  const hosts = records.filter(({ spec: { compartment } }) => compartment !== null).map(hostOf);
-  return new Zone({ domain: spec.dns?.domain ?? defaultDomain(spec.name), gateway: spec.gateway, hosts });
+  const local = records.filter(({ spec: { compartment, vtep } }) => compartment !== null || vtep !== null).map(hostOf);
+  const compartments = new Set(local.map(({ compartment }) => compartment));
+  // A compartment of another host that is called like one of this host is not that one.
+  const others = remote.map((host) =>
+    compartments.has(host.compartment) ? { ...host, compartment: host.name } : host,
+  );
+  const domain = spec.dns?.domain ?? defaultDomain(spec.name);
+  return new Zone({ domain, gateway: spec.gateway, hosts: [...local, ...others] });
 }
 
 function hostOf({ spec }: EndpointRecord): ZoneHost {
   return {
     name: spec.name,
     addresses: spec.ip,
-    compartment: spec.compartment ?? '',
+    compartment: spec.compartment ?? spec.name,
     aliases: spec.aliases,
     published: spec.publish.map(serviceOf),
   };

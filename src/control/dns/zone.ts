@@ -8,7 +8,7 @@
  *   _LABEL._tcp.DOMAIN              name of the service behind it (`_http`); without ENDPOINT: of all endpoints
  *
  * An endpoint goes before a compartment of the same name, and a compartment before an alias. Only endpoints that are in a
- * compartment have names. Plain data: made from the desired state (zone-source.ts) and not changed afterwards.
+ * compartment have names, on this host or behind another VTEP. Plain data: made from the desired state (zone-source.ts) and not changed afterwards.
  */
 
 export interface ZoneHost {

@@ -15,7 +15,10 @@ import {
   TAP_VNET_HEADER,
 } from '../../native/index.js';
 import { NETNS_DIRECTORY, pathOf } from '../kernel/namespaces.js';
+import { testOffloads } from '../overlay/offload-test.js';
+import type { OffloadVerdict } from '../overlay/offload-verdict.js';
 import { type Finding, fail, ok, warn } from './doctor-finding.js';
+import { checkVxlanPort } from './doctor-overlay.js';
 import { checkForwardPolicy, checkNftables } from './doctor-uplinks.js';
 
 const TUN = '/dev/net/tun';
@@ -54,18 +57,34 @@ export async function checkKernelFeatures(isPrivileged: boolean): Promise<Findin
   try {
     findings.push(checkPropagation());
     findings.push(...checkTap(namespaceFd), checkMultiQueue(namespaceFd), checkPacketSocket(namespaceFd));
-    findings.push(await checkNftables(namespaceFd), await checkHostFirewall());
+    findings.push(await checkNftables(namespaceFd), ...(await checkHost()));
   } finally {
     native.closeFd(namespaceFd);
     native.removeNamespace(path);
   }
+  findings.push(...(await checkTunnelOffloads()));
   return findings;
 }
 
-async function checkHostFirewall(): Promise<Finding> {
+/** Not only whether they are there: whether what they make of frames is right. */
+async function checkTunnelOffloads(): Promise<Finding[]> {
+  const { joins, tunnelGso } = await testOffloads();
+  const socketCost = 'overlay networks of underlay socket send datagrams one by one: several times slower';
+  const tapCost = 'overlay networks of underlay tap are slower: super-frames are cut before they enter a tunnel';
+  return [checkTunnelOffload('tunnel-socket', joins, socketCost), checkTunnelOffload('tunnel-tap', tunnelGso, tapCost)];
+}
+
+function checkTunnelOffload(check: string, { state, finding }: OffloadVerdict, cost: string): Finding {
+  if (state === 'works') return ok(check, finding);
+  const remedy = state === 'missing' ? 'use a newer kernel' : 'use another kernel; weft does without';
+  return warn(check, finding, cost, remedy);
+}
+
+/** What there is already in the daemon's own namespace. */
+async function checkHost(): Promise<Finding[]> {
   const fd = native.openNamespace('/proc/self/ns/net');
   try {
-    return await checkForwardPolicy(fd);
+    return [await checkForwardPolicy(fd), await checkVxlanPort(fd)];
   } finally {
     native.closeFd(fd);
   }

@@ -6,6 +6,7 @@
  * that listen now are told to go on.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { RoutingRequest } from './kernel.js';
 import { fileError, isErrno } from './kernel-error.js';
 import { insideNamespace } from './namespace-visit.js';
 
@@ -16,17 +17,33 @@ const IPV6_INTERFACES = '/proc/sys/net/ipv6/conf';
 const NO_INTERFACES = ['all', 'default', 'lo'];
 const LISTENS = '1';
 const LISTENS_ALTHOUGH_FORWARDING = '2';
+/** How long an answer on behalf of another waits for a better one, in ticks: up to 0.8 s unless set. There is no better one here. */
+const DELAY = 'proxy_delay';
+const AT_ONCE = '0';
 
 /** What was changed, by path below /proc/sys; the value that was there before. */
 export type FormerSettings = Record<string, string>;
 
-/** What has to be changed so that the namespace forwards; nothing when all is on. The values are those of now. */
-export function missingForwarding(namespaceFd: number, families: { ipv4: boolean; ipv6: boolean }): FormerSettings {
+/**
+ * What has to be changed so that the namespace forwards, and answers neighbour solicitations for addresses of others where it is to
+ * (ARP needs no setting for that); nothing when all is on. The values are those of now.
+ */
+export function missingForwarding(
+  namespaceFd: number,
+  { ipv4, ipv6, proxies }: Pick<RoutingRequest, 'ipv4' | 'ipv6' | 'proxies'>,
+): FormerSettings {
   return insideNamespace(namespaceFd, () => {
     const paths: string[] = [];
-    if (families.ipv4 && read(IPV4) === '0') paths.push(IPV4);
-    if (families.ipv6 && read(IPV6) === '0') {
+    if (ipv4 && read(IPV4) === '0') paths.push(IPV4);
+    if (ipv6 && read(IPV6) === '0') {
       paths.push(...advertisementPaths().filter((path) => read(path) === LISTENS), IPV6);
+    }
+    for (const { address, ifname } of proxies) {
+      const isIpv6 = address.includes(':');
+      const proxying = `${IPV6_INTERFACES}/${ifname}/proxy_ndp`;
+      if (isIpv6 && !paths.includes(proxying) && read(proxying) === '0') paths.push(proxying);
+      const delay = `/proc/sys/net/${isIpv6 ? 'ipv6' : 'ipv4'}/neigh/${ifname}/${DELAY}`;
+      if (!paths.includes(delay) && (read(delay) ?? AT_ONCE) !== AT_ONCE) paths.push(delay);
     }
     return Object.fromEntries(paths.map((path) => [path, read(path) ?? '0']));
   });
@@ -46,7 +63,8 @@ export function startForwarding(namespaceFd: number, missing: FormerSettings): v
 
 /** Whether a path is one of those that `startForwarding` changes. */
 export function isForwardingSetting(path: string): boolean {
-  return path === IPV4 || path === IPV6 || /^\/proc\/sys\/net\/ipv6\/conf\/[^/]+\/accept_ra$/.test(path);
+  if (path === IPV4 || path === IPV6) return true;
+  return /^\/proc\/sys\/net\/(ipv6\/conf\/[^/]+\/(accept_ra|proxy_ndp)|ipv[46]\/neigh\/[^/]+\/proxy_delay)$/.test(path);
 }
 
 /** A setting that somebody has changed since then stays as it is. */
@@ -74,6 +92,7 @@ function putBack(former: FormerSettings): void {
 }
 
 function forwardingValue(path: string): string {
+  if (path.endsWith(`/${DELAY}`)) return AT_ONCE;
   return path.endsWith('/accept_ra') ? LISTENS_ALTHOUGH_FORWARDING : '1';
 }
 

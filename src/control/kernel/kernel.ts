@@ -20,17 +20,35 @@ export interface RouteRequest {
   metric: number;
 }
 
+/** A UDP socket of the namespace: one end of tunnels. It never fragments. */
+export interface UdpRequest {
+  /** Bare; that of an interface, a multicast group, or `0.0.0.0` and `::` for all. */
+  address: string;
+  /** Of a sender: 0, a random free one of 49152 .. 65535 (RFC 7348 section 5). */
+  port: number;
+  /** Sends only; nothing that comes in is heard. */
+  isSender: boolean;
+  /** Group that a receiver hears, with the interface (null: where the route leads); null = none. */
+  group: { address: string; ifname: string | null } | null;
+}
+
 /** Everything about one TAP; it is done when `createTap` resolves. */
 export interface TapRequest {
   /**
    * `uplink`: the machine's side of a nat network, which sends no ICMP redirects.
    * `packet`: no TAP but an interface that exists and stays somebody else's; frames are exchanged with its wire, and of all
    * that follows only `ifname` matters. `raw`: no interface at all but raw IPv4 sockets; `ifname` is for messages. `service`: the way to the gateway's services, in the namespace of `makeServiceNamespace`;
-   * its kernel resolves no addresses, everything it sends is for the gateway's own MAC. Left out: any other TAP.
+   * its kernel resolves no addresses, everything it sends is for the gateway's own MAC. `udp`: no interface but a UDP socket
+   * (`udp` says which); `ifname` is for messages. Left out: any other TAP.
    */
-  kind?: 'uplink' | 'packet' | 'raw' | 'service';
+  kind?: 'uplink' | 'packet' | 'raw' | 'service' | 'udp';
   /** `raw`: takes every IPv4 packet that comes to the namespace for its own addresses. */
   deliver?: (packet: Buffer) => void;
+  udp?: UdpRequest;
+  /** Whether super-frames inside of VXLAN may pass whole, where the kernel can (Linux 6.17). */
+  tunnelOffload?: boolean;
+  /** Stations on the interface whose MACs are known and never asked for. */
+  neighbours?: { address: string; mac: string }[];
   /** 1..15 bytes; a pattern is not allowed. */
   ifname: string;
   /** `weft:INSTANCE:ENDPOINT-ID`, how weft recognises its own interfaces (IFLA_IFALIAS). */
@@ -52,10 +70,12 @@ export interface Tap {
   /** PORT_* of datapath/program.ts. */
   readonly portKind: number;
   readonly request: TapRequest;
-  /** Bytes of the vnet header in front of each frame: 12, or 0 where the kernel has none. */
+  /** Bytes of the vnet header in front of each frame: 12, 24 with tunnel offload, or 0 where the kernel has none. */
   readonly headerBytes: number;
   /** ACCEPTS_* bits of datapath/program.ts. */
   readonly accepts: number;
+  /** Of a UDP socket: its own port. */
+  readonly udpPort?: number;
   /** Name of the interface now (another program may have renamed it). */
   currentName(): string | null;
 }
@@ -112,6 +132,20 @@ export interface RoutingRequest {
   rules: string | null;
   /** TAPs of uplinks there; with rules they carry packets from loopback addresses of the machine (route_localnet). */
   taps: string[];
+  /** Addresses behind weft that the namespace answers ARP and neighbour solicitations for, on the interfaces where they are asked. */
+  proxies: ProxyNeighbour[];
+}
+
+export interface ProxyNeighbour {
+  /** Bare. */
+  address: string;
+  ifname: string;
+}
+
+/** An interface of the kernel that does VXLAN itself. */
+export interface FoundVxlan {
+  ifname: string;
+  udpPort: number;
 }
 
 export interface NamespaceWatch {
@@ -137,6 +171,8 @@ export interface Kernel {
   createTap(namespace: Namespace, request: TapRequest): Promise<Tap>;
   /** Finds the TAP by alias, attaches to it and repairs what differs; null when there is none. */
   adoptTap(namespace: Namespace, request: TapRequest): Promise<Tap | null>;
+  /** Has a UDP socket send to multicast groups over that interface; null: where the route leads. */
+  setGroupInterface(tap: Tap, ifname: string | null): void;
   /** Changes MTU, addresses and routes of a TAP in place. */
   updateTap(namespace: Namespace, tap: Tap, request: TapRequest): Promise<void>;
   /** Carrier off, closes the file descriptor; the persistent interface stays. */
@@ -167,6 +203,8 @@ export interface Kernel {
   localPorts(namespace: Namespace): Promise<{ first: number; last: number }>;
   /** null when there is none. */
   findInterface(namespace: Namespace, ifname: string): Promise<FoundLink | null>;
+  /** Interfaces there whose VXLAN is the kernel's, to say who has a UDP port. */
+  vxlanInterfaces(namespace: Namespace): Promise<FoundVxlan[]>;
   /** Routes of the daemon's own namespace, without those over interfaces of this instance. */
   hostRoutes(): Promise<{ destination: string; device: string }[]>;
 }

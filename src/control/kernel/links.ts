@@ -5,16 +5,22 @@
  * fail.
  */
 import type * as netlink from 'netlink';
+import type { FoundVxlan } from './kernel.js';
 import { isErrno } from './kernel-error.js';
 import { rt } from './netlink-package.js';
-import { attributesOf, bodyOf, numberOf, type Rtnetlink, textOf } from './rtnetlink.js';
+import { attributesOf, bodyOf, nestedAttributes, numberOf, type Rtnetlink, textOf } from './rtnetlink.js';
 
 // IFLA_* of linux/if_link.h.
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_CARRIER = 33;
+// Inside of IFLA_LINKINFO, and inside of IFLA_INFO_DATA of a VXLAN interface.
+const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const IFLA_VXLAN_PORT = 15;
 // struct ifinfomsg: family, type, index at 4, flags at 8.
 const HEADER_BYTES = 16;
 const IFF_UP = 1;
@@ -50,6 +56,19 @@ export interface LinkChange {
 export async function listLinks(rtnetlink: Rtnetlink): Promise<Link[]> {
   const body = linkBody({}, { extMask: WITHOUT_STATISTICS });
   return (await rtnetlink.dump('RTM_GETLINK', rt.MessageType.GETLINK, body)).map(parseLink);
+}
+
+/** Interfaces that do VXLAN, with their UDP ports. */
+export async function listVxlans(rtnetlink: Rtnetlink): Promise<FoundVxlan[]> {
+  const body = linkBody({}, { extMask: WITHOUT_STATISTICS });
+  const messages = await rtnetlink.dump('RTM_GETLINK', rt.MessageType.GETLINK, body);
+  return messages.flatMap((message) => {
+    const attributes = attributesOf(message, HEADER_BYTES);
+    const info = nestedAttributes(attributes.get(IFLA_LINKINFO));
+    if (textOf(info.get(IFLA_INFO_KIND)) !== 'vxlan') return [];
+    const port = nestedAttributes(info.get(IFLA_INFO_DATA)).get(IFLA_VXLAN_PORT);
+    return [{ ifname: textOf(attributes.get(IFLA_IFNAME)) ?? '', udpPort: port?.readUInt16BE(0) ?? 0 }];
+  });
 }
 
 /** null when there is none of that name. */

@@ -14,7 +14,7 @@ import {
 } from './kernel.js';
 import { listAddresses } from './link-addresses.js';
 import { listRoutes } from './link-routes.js';
-import { deleteLink, findLink, findLinkByIndex, listLinks } from './links.js';
+import { deleteLink, findLink, findLinkByIndex, listLinks, listVxlans } from './links.js';
 import { NamespaceRouting } from './namespace-routing.js';
 import { NamespaceWatcher } from './namespace-watch.js';
 import { Namespaces } from './namespaces.js';
@@ -25,6 +25,7 @@ import { withRtnetlink } from './rtnetlink.js';
 import { makeServiceNamespace } from './service-namespace.js';
 import { readLocalPorts } from './sysctl.js';
 import { adoptTap, createTap, releaseTap, removeTap, updateTap } from './taps.js';
+import { openUdpPort, UdpPort } from './udp-port.js';
 
 export interface LinuxKernelOptions {
   /** Where markers of owned namespaces are kept; made when needed. */
@@ -52,9 +53,13 @@ export function createLinuxKernel({ runDir, instance, hostPath }: LinuxKernelOpt
     watchNamespace: (namespace, pid, gone) => watcher.watch(namespace, pid, gone),
     createTap: async (namespace, request) => {
       if (request.kind === 'packet') return openPacketPort(namespace, request);
+      if (request.kind === 'udp') return openUdpPort(namespace, request);
       return request.kind === 'raw' ? openRawPort(namespace, request) : createTap(namespace, request);
     },
     adoptTap,
+    setGroupInterface: (tap, ifname) => {
+      if (tap instanceof UdpPort) tap.setGroupInterface(ifname);
+    },
     updateTap,
     releaseTap: (tap) => (isSocket(tap) ? tap.release() : releaseTap(tap)),
     removeTap: async (tap) => (isSocket(tap) ? tap.close() : removeTap(tap)),
@@ -68,12 +73,13 @@ export function createLinuxKernel({ runDir, instance, hostPath }: LinuxKernelOpt
     localPorts: async (namespace) => readLocalPorts(namespace.fd),
     droppingChains: (namespace) => nftForwardPolicies(namespace.fd, 'drop').catch(() => []),
     findInterface,
+    vxlanInterfaces: (namespace) => withRtnetlink(namespace.fd, listVxlans),
     hostRoutes: () => hostRoutes(host, `weft:${instance}:`),
   };
 }
 
-function isSocket(tap: Tap): tap is PacketPort | RawPort {
-  return tap instanceof PacketPort || tap instanceof RawPort;
+function isSocket(tap: Tap): tap is PacketPort | RawPort | UdpPort {
+  return tap instanceof PacketPort || tap instanceof RawPort || tap instanceof UdpPort;
 }
 
 async function findTaps(namespace: Namespace, aliasPrefix: string): Promise<FoundTap[]> {

@@ -1,6 +1,6 @@
 /**
- * What weft changes of a namespace that an uplink leads into: forwarding, and one nftables table of its own. All of it is
- * taken back when the last uplink leaves, by this daemon or, after a crash, by the next one: a mark RUN_DIR/routing/ID is
+ * What weft changes of a namespace that an uplink or the VTEP of a TAP leads into: forwarding, addresses that it answers for, and one
+ * nftables table of weft's own. All of it is taken back when the last one leaves, by this daemon or, after a crash, by the next one: a mark RUN_DIR/routing/ID is
  * written before anything changes and removed when everything is as it was.
  *
  * Several daemons may have uplinks in one namespace. The settings of before are put back by the last one that leaves, so each table
@@ -18,10 +18,11 @@ import {
   setLoopbackRouting,
   startForwarding,
 } from './forwarding.js';
-import { KernelError, type Namespace, type RoutingRequest } from './kernel.js';
+import { KernelError, type Namespace, type ProxyNeighbour, type RoutingRequest } from './kernel.js';
 import { fileError, isErrno } from './kernel-error.js';
 import { listLinks } from './links.js';
 import { nftChains, nftTables, runNft } from './nft.js';
+import { isSameProxy, setProxies } from './proxy-neighbours.js';
 import { withRtnetlink } from './rtnetlink.js';
 
 interface Mark {
@@ -31,6 +32,8 @@ interface Mark {
   /** Name of the table when there is one. */
   table: string | null;
   former: FormerSettings;
+  /** Left out by daemons that knew none. */
+  proxies?: ProxyNeighbour[];
 }
 
 const TABLE_PREFIX = 'weft_';
@@ -57,6 +60,10 @@ export class NamespaceRouting {
     const inherited = before === null && request.rules !== null ? await this.#inherit(namespace) : {};
     const missing = missingForwarding(namespace.fd, request);
     mark.former = { ...inherited, ...missing, ...mark.former };
+    const staleProxies = (before?.proxies ?? []).filter(
+      (each) => !request.proxies.some((kept) => isSameProxy(each, kept)),
+    );
+    mark.proxies = [...staleProxies, ...request.proxies];
     // Before the first change: a crash in between leaves a mark of something that is not there, which is harmless.
     this.#write(mark);
     try {
@@ -66,6 +73,8 @@ export class NamespaceRouting {
       if (request.rules !== null) await runNft(namespace.fd, replacement(this.#table, request.rules, mark.former));
       else await this.#removeTable(namespace, mark);
       if (request.rules !== null) setLoopbackRouting(namespace.fd, request.taps, true);
+      if (mark.proxies.length > 0) await setProxies(namespace, request.proxies, staleProxies);
+      if (staleProxies.length > 0) this.#write({ ...mark, proxies: request.proxies });
     } catch (error) {
       if (before === null) await this.clear(namespace);
       throw error;
@@ -78,6 +87,7 @@ export class NamespaceRouting {
     const mark = this.#read(namespace);
     if (mark === null) return;
     await this.#removeTable(namespace, mark);
+    if (mark.proxies !== undefined && mark.proxies.length > 0) await setProxies(namespace, [], mark.proxies);
     if (!(await this.#hasOthers(namespace))) restoreSettings(namespace.fd, mark.former);
     rmSync(this.#file(namespace), { force: true });
   }
@@ -100,7 +110,7 @@ export class NamespaceRouting {
   async #hasOthers(namespace: Namespace): Promise<boolean> {
     const links = await withRtnetlink(namespace.fd, listLinks);
     const own = `weft:${this.#instance}:`;
-    return links.some(({ alias }) => /^weft:[^:]+:uplink\./.test(alias) && !alias.startsWith(own));
+    return links.some(({ alias }) => /^weft:[^:]+:(uplink|vtep)\./.test(alias) && !alias.startsWith(own));
   }
 
   async #removeTable(namespace: Namespace, mark: Mark): Promise<void> {
@@ -159,7 +169,7 @@ function recall(chain: string): [string, string][] {
     .slice(MEMORY_PREFIX.length)
     .split('_')
     .map((hex) => Buffer.from(hex, 'hex').toString());
-  return isForwardingSetting(path) && /^[012]$/.test(value) ? [[path, value]] : [];
+  return isForwardingSetting(path) && /^\d{1,9}$/.test(value) ? [[path, value]] : [];
 }
 
 function identity({ path, device, inode }: Namespace): { path: string; device: number; inode: number } {

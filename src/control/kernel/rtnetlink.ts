@@ -128,9 +128,18 @@ export async function withRtnetlink<T>(namespaceFd: number, work: (rtnetlink: Rt
 
 /** The attributes behind the fixed header of `headerBytes`; an unreadable rest is left out. */
 export function attributesOf(message: netlink.NetlinkMessage, headerBytes: number): Attributes {
+  return readAttributes(message.data.subarray(headerBytes));
+}
+
+/** The attributes inside of another one; none when that is not there. */
+export function nestedAttributes(attribute: Buffer | undefined): Attributes {
+  return attribute === undefined ? new Map() : readAttributes(attribute);
+}
+
+function readAttributes(bytes: Buffer): Attributes {
   const attributes: Attributes = new Map();
   try {
-    parseAttributes(message.data.subarray(headerBytes), (item) => attributes.set(item.type, item.data));
+    parseAttributes(bytes, (item) => attributes.set(item.type, item.data));
   } catch {
     // a truncated attribute at the end: the whole ones before it are good
   }

@@ -14,6 +14,8 @@ import {
   ACCEPTS_TSO_ECN,
   ACCEPTS_TSO4,
   ACCEPTS_TSO6,
+  ACCEPTS_TUNNEL_CSUM,
+  ACCEPTS_TUNNEL_GSO,
   ACCEPTS_USO,
   PORT_TAP,
 } from '../../datapath/program.js';
@@ -23,17 +25,22 @@ import {
   OFFLOAD_TSO_ECN,
   OFFLOAD_TSO4,
   OFFLOAD_TSO6,
+  OFFLOAD_TUNNEL_CSUM,
+  OFFLOAD_TUNNEL_GSO,
   OFFLOAD_USO4,
   OFFLOAD_USO6,
   TAP_EXCLUSIVE,
   TAP_EXISTING,
   TAP_VNET_HEADER,
+  TUNNEL_HEADER_BYTES,
+  VNET_HEADER_BYTES,
 } from '../../native/index.js';
 import { suppressRedirects } from './forwarding.js';
 import { AF_INET6, parsePrefix } from './ip-prefix.js';
 import { KernelError, type Namespace, type RouteRequest, type Tap, type TapRequest } from './kernel.js';
 import { check, isErrno } from './kernel-error.js';
 import { addAddress, removeAddress, repairAddresses } from './link-addresses.js';
+import { setNeighbour } from './link-neighbours.js';
 import { addRoute, inOrder, nameOf, removeRoute, repairRoutes } from './link-routes.js';
 import { findLink, findLinkByAlias, type Link, type LinkChange, setLink } from './links.js';
 import { type Rtnetlink, withRtnetlink } from './rtnetlink.js';
@@ -41,21 +48,24 @@ import { prepareIpv6 } from './sysctl.js';
 
 /** What ethtool and bonding drivers are told; the kernel's own value for a TAP is 10 Mbit/s. */
 const LINK_SPEED_MBPS = 10_000;
-const HEADER_BYTES = 12;
 /** What the datapath knows to segment and to finish, hence may be handed unfinished. */
 const WANTED = OFFLOAD_CHECKSUM | OFFLOAD_TSO4 | OFFLOAD_TSO6 | OFFLOAD_TSO_ECN | OFFLOAD_USO4 | OFFLOAD_USO6;
 const ACCEPTABLE = ACCEPTS_CHECKSUM | ACCEPTS_TSO4 | ACCEPTS_TSO6 | ACCEPTS_TSO_ECN | ACCEPTS_USO;
+/** What a TAP of a VTEP has besides. */
+const WANTED_OF_TUNNELS = OFFLOAD_TUNNEL_GSO | OFFLOAD_TUNNEL_CSUM;
+const ACCEPTABLE_OF_TUNNELS = ACCEPTS_TUNNEL_GSO | ACCEPTS_TUNNEL_CSUM;
 
 class LinuxTap implements Tap {
   readonly fd: number;
   readonly portKind = PORT_TAP;
-  readonly headerBytes = HEADER_BYTES;
+  readonly headerBytes: number;
   readonly accepts: number;
   request: TapRequest;
   isOpen = true;
 
   constructor(fd: number, accepts: number, request: TapRequest) {
     this.fd = fd;
+    this.headerBytes = accepts & ACCEPTS_TUNNEL_GSO ? TUNNEL_HEADER_BYTES : VNET_HEADER_BYTES;
     this.accepts = accepts;
     this.request = request;
   }
@@ -66,8 +76,8 @@ class LinuxTap implements Tap {
   }
 }
 
-/** What the kernel granted of WANTED: the same for all TAPs of one kernel, so it is asked step by step only once. */
-let grantedOffloads: number | null = null;
+/** What the kernel granted, by what was wanted: the same for all TAPs of one kernel, so it is asked step by step only once. */
+const grantedOffloads = new Map<number, number>();
 
 /** See Kernel.createTap. */
 export async function createTap(namespace: Namespace, request: TapRequest): Promise<Tap> {
@@ -88,6 +98,7 @@ export async function createTap(namespace: Namespace, request: TapRequest): Prom
         setLink(rtnetlink, index, ifname, { mac, mtu, alias, up: true, ...(isService ? { noArp: true } : {}) }),
         ...request.addresses.map((address) => addAddress(rtnetlink, index, address)),
         ...inOrder(request.routes).map((route) => addRoute(rtnetlink, index, route)),
+        ...neighboursOf(request).map(({ address, mac: theirs }) => setNeighbour(rtnetlink, index, address, theirs)),
       ]);
     });
     check('TUNSETPERSIST', ifname, native.setTapPersist(fd, 1));
@@ -116,6 +127,7 @@ export async function adoptTap(namespace: Namespace, request: TapRequest): Promi
       if (Object.keys(change).length > 0) await setLink(rtnetlink, link.index, link.ifname, change);
       await repairAddresses(rtnetlink, link.index, request.addresses);
       await repairRoutes(rtnetlink, link.index, request.routes);
+      for (const { address, mac } of neighboursOf(request)) await setNeighbour(rtnetlink, link.index, address, mac);
       return new LinuxTap(fd, accepts, request);
     } catch (error) {
       native.closeFd(fd);
@@ -226,11 +238,12 @@ async function isNew(addition: Promise<void>): Promise<boolean> {
  * Returns what may be written to the TAP as it is: without offload nothing, so that weft finishes each frame for it.
  */
 function setOffloads(fd: number, request: TapRequest): number {
-  const wanted = request.offload ? (grantedOffloads ?? WANTED) : 0;
-  const granted = check('TUNSETOFFLOAD', request.ifname, native.probeTapOffloads(fd, wanted));
+  const wanted = !request.offload ? 0 : request.tunnelOffload ? WANTED | WANTED_OF_TUNNELS : WANTED;
+  const ask = grantedOffloads.get(wanted) ?? wanted;
+  const granted = check('TUNSETOFFLOAD', request.ifname, native.probeTapOffloads(fd, ask));
   if (!request.offload) return 0;
-  grantedOffloads = granted;
-  return granted & ACCEPTABLE;
+  grantedOffloads.set(wanted, granted);
+  return granted & (request.tunnelOffload ? ACCEPTABLE | ACCEPTABLE_OF_TUNNELS : ACCEPTABLE);
 }
 
 function setSpeed(namespaceFd: number, ifname: string): void {
@@ -256,8 +269,14 @@ async function requireLink(rtnetlink: Rtnetlink, ifname: string): Promise<Link> 
   return link;
 }
 
-function hasIpv6(request: TapRequest): boolean {
-  return request.addresses.some((address) => parsePrefix(address).family === AF_INET6);
+function hasIpv6({ addresses, routes }: TapRequest): boolean {
+  return [...addresses, ...routes.map(({ destination }) => destination)].some(
+    (text) => parsePrefix(text).family === AF_INET6,
+  );
+}
+
+function neighboursOf({ neighbours }: TapRequest): { address: string; mac: string }[] {
+  return neighbours ?? [];
 }
 
 function asLinuxTap(tap: Tap): LinuxTap {

@@ -6,6 +6,7 @@ import type { Context } from '../context.js';
 import type { ApplyResult } from '../controller/lab-objects.js';
 import { addEndpoint, attachEndpoint, changeEndpoint, deleteEndpoints, detachAll } from '../endpoints.js';
 import { addNetwork, changeNetwork, deleteNetwork } from '../networks.js';
+import { leavesMtuOpen, withMtu } from '../overlay/mtu.js';
 import { accepted } from '../refusals.js';
 import { LIMITS } from '../state/store.js';
 import type { Transaction } from '../transaction.js';
@@ -20,7 +21,11 @@ export async function applyLab(
   lab: unknown,
   dryRun: boolean,
 ): Promise<ApplyResult> {
-  const parsed = accepted(parseLab(lab));
+  const parsed = accepted(parseLab(lab, context.overlayDefaults));
+  for (const [name, spec] of parsed.networks) {
+    const isOpen = leavesMtuOpen((lab as { networks: Record<string, unknown> }).networks[name]);
+    parsed.networks.set(name, await withMtu(context, spec, isOpen));
+  }
   const { state } = context;
   const facts = {
     isGone: (compartment: string) => !context.open.has(compartment),
@@ -44,8 +49,8 @@ export async function applyLab(
 }
 
 /** What may take long and needs nobody to wait: done before `applyLab` is queued. Leaves a wrong lab file to that. */
-export async function prepareLab({ captures }: Context, lab: unknown): Promise<void> {
-  const parsed = parseLab(lab);
+export async function prepareLab({ captures, overlayDefaults }: Context, lab: unknown): Promise<void> {
+  const parsed = parseLab(lab, overlayDefaults);
   if (!parsed.ok) return;
   for (const [name, { filter = '' }] of parsed.value.captures) {
     if (filter === '' || captures.find(name)?.filter === filter.trim()) continue;

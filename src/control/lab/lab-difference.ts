@@ -5,6 +5,7 @@ import type { EndpointSpec } from '../../model/endpoint.js';
 import type { EndpointWish } from '../../model/endpoint-request.js';
 import type { NetworkSpec } from '../../model/network.js';
 import { FIXED_FIELDS, FIXED_NAT_FIELDS } from '../../model/network-request.js';
+import { FIXED_OVERLAY_FIELDS } from '../../model/overlay-request.js';
 import { readCaptureRequest } from '../captures/capture-request.js';
 import type { CaptureRequest, CaptureView } from '../controller/captures.js';
 
@@ -15,7 +16,8 @@ export function networkDifference(current: NetworkSpec, wanted: NetworkSpec): Ne
   if (changes.length === 0) return { kind: 'none' };
   const isFixed =
     FIXED_FIELDS.some((field) => !isSame(current[field], wanted[field])) ||
-    FIXED_NAT_FIELDS.some((field) => current.nat?.[field] !== wanted.nat?.[field]);
+    FIXED_NAT_FIELDS.some((field) => current.nat?.[field] !== wanted.nat?.[field]) ||
+    FIXED_OVERLAY_FIELDS.some((field) => !isSame(current.overlay?.[field], wanted.overlay?.[field]));
   return { kind: isFixed ? 'replace' : 'change', detail: changes.join(', ') };
 }
 
@@ -33,7 +35,7 @@ export function compartmentDifference(
 }
 
 /** What can change while an endpoint lives. */
-export const CHANGEABLE = ['isolated', 'vlan', 'staticMacs', 'publish', 'aliases'] as const;
+export const CHANGEABLE = ['isolated', 'vlan', 'staticMacs', 'publish', 'aliases', 'vtep'] as const;
 
 /** `isUprooted`: its network is replaced. `detail` is empty when nothing but its place may differ. */
 export function endpointDifference(
@@ -50,13 +52,15 @@ export function endpointDifference(
   compare('defaultRoute', replacing);
   compare('offload', replacing);
   compare('configure', replacing);
+  // A remote endpoint may move to another VTEP, but not to this host.
+  if ((current.vtep === null) !== (wanted.vtep === null)) compare('vtep', replacing);
   if (wanted.mac !== null) compare('mac', replacing);
   if (wanted.ifname !== null) compare('ifname', replacing);
   const missing = wanted.ip.filter((address) => !current.ip.includes(address));
   if (missing.length > 0) replacing.push(`ip ${shown(current.ip)} -> ${shown(wanted.ip)}`);
   if (replacing.length === 0 && isUprooted) replacing.push(`network ${current.network} is replaced`);
   const changing: string[] = [];
-  for (const field of CHANGEABLE) compare(field, changing);
+  for (const field of CHANGEABLE) if (field !== 'vtep' || current.vtep !== null) compare(field, changing);
   return { mustReplace: replacing.length > 0, detail: [...replacing, ...changing].join(', ') };
 }
 
@@ -64,7 +68,7 @@ export function endpointDifference(
 export function captureDifference(current: CaptureView, wanted: CaptureRequest): string {
   if (current.state === 'failed') return `it failed${current.reason === null ? '' : ` (${current.reason})`}`;
   const spec = readCaptureRequest(wanted, true);
-  const what = ['network', 'endpoint', 'filter', 'snaplen', 'drops'] as const;
+  const what = ['network', 'endpoint', 'underlay', 'filter', 'snaplen', 'drops'] as const;
   const fields = [...what, 'file', 'format', 'rotateSize', 'rotateFiles'] as const;
   return fields
     .filter((field) => !isSame(current[field], spec[field]))

@@ -3,11 +3,17 @@
  * out. Endpoints are in the order of their default routes, because the first one of a compartment wins.
  */
 import type { EndpointRecord } from '../../model/desired-state.js';
-import type { NetworkSpec } from '../../model/network.js';
+import type { NetworkSpec, OverlaySpec } from '../../model/network.js';
 import { parseNetworkRequest } from '../../model/network-request.js';
 import type { Context } from '../context.js';
 import type { CaptureRequest } from '../controller/captures.js';
-import type { CompartmentRequest, EndpointRequest, LabFile, NetworkRequest } from '../controller/lab-objects.js';
+import type {
+  CompartmentRequest,
+  EndpointRequest,
+  LabFile,
+  NetworkRequest,
+  OverlayRequest,
+} from '../controller/lab-objects.js';
 
 export function exportLab(context: Context): LabFile {
   const { networks, compartments, endpoints } = context.state;
@@ -33,14 +39,35 @@ function byKey<R, V>(records: [string, R][], view: (record: R) => V): Record<str
 function exportNetwork(spec: NetworkSpec): Omit<NetworkRequest, 'name'> {
   const { name, type, subnets, ...options } = spec;
   const { uplink } = spec;
-  const defaults = parseNetworkRequest({ name, type, subnets, uplink, externalIp: spec.externalIp });
+  const overlay = spec.overlay === null ? null : requiredOf(spec.overlay);
+  const defaults = parseNetworkRequest({ name, type, subnets, uplink, externalIp: spec.externalIp, overlay });
   const own = withoutDefaults(options, defaults.ok ? defaults.value : {});
   // The read form of `uplink` and `externalIp` is not what stands for leaving them out.
   const outside = {
-    ...(uplink === null || uplink === 'host' ? {} : { uplink }),
+    ...(uplink === null || (uplink === 'host' && type === 'nat') ? {} : { uplink }),
     ...(spec.externalIp.length === 0 ? {} : { externalIp: spec.externalIp }),
   };
-  return { type, ...(subnets.length > 0 ? { subnets } : {}), ...outside, ...own };
+  const { overlay: ownOverlay, ...others } = own as { overlay?: object };
+  const tunnel = overlay === null ? {} : { overlay: { ...givenOf(overlay), ...ownOverlay } };
+  return { type, ...(subnets.length > 0 ? { subnets } : {}), ...tunnel, ...outside, ...others };
+}
+
+/** What the defaults of the others depend on. */
+function requiredOf({ vni, underlay, vtep, peers, group, innerVlan }: OverlaySpec) {
+  return { vni, underlay, vtep, peers, group, innerVlan };
+}
+
+/** Without what means the same when it is left out. */
+function givenOf(overlay: ReturnType<typeof requiredOf>): OverlayRequest {
+  const { vni, underlay, vtep, peers, group, innerVlan } = overlay;
+  return {
+    vni,
+    ...(underlay === 'socket' ? {} : { underlay }),
+    ...(vtep === null ? {} : { vtep }),
+    ...(peers.length === 0 ? {} : { peers }),
+    ...(group === null ? {} : { group }),
+    ...(innerVlan === 'strip' ? {} : { innerVlan }),
+  };
 }
 
 /** Fields whose value is not that of `defaults`, also inside of objects. */
@@ -70,12 +97,13 @@ function exportCompartment({
 
 function exportEndpoint({ spec, ifnameIsAutomatic }: EndpointRecord): Omit<EndpointRequest, 'name'> {
   const { network, compartment, ifname, mac, ip, defaultRoute, vlan, isolated, offload, staticMacs } = spec;
-  const { publish, configure, aliases } = spec;
+  const { publish, configure, aliases, vtep } = spec;
   // While it is detached the name of the interface is not settled, unless the user gave it.
-  const hasName = compartment !== null || !ifnameIsAutomatic;
+  const hasName = vtep === null && (compartment !== null || !ifnameIsAutomatic);
   return {
     network,
     ...(compartment === null ? {} : { compartment }),
+    ...(vtep === null ? {} : { vtep }),
     ...(hasName ? { ifname } : {}),
     mac,
     ...(ip.length === 0 ? {} : { ip: ip.length === 1 ? ip[0]! : ip }),
@@ -92,12 +120,13 @@ function exportEndpoint({ spec, ifnameIsAutomatic }: EndpointRecord): Omit<Endpo
 
 function exportCaptures(context: Context): [string, Omit<CaptureRequest, 'name'>][] {
   const running = context.captures.list().filter(({ state, file }) => state === 'running' && file !== null);
-  return running.map(({ name, network, endpoint, all, file, format, filter, snaplen, drops, ...view }) => [
+  return running.map(({ name, network, endpoint, all, underlay, file, format, filter, snaplen, drops, ...view }) => [
     name,
     {
       ...(network === null ? {} : { network }),
       ...(endpoint === null ? {} : { endpoint }),
       ...(all ? { all } : {}),
+      ...(underlay ? { underlay } : {}),
       ...(file === null ? {} : { file }),
       format,
       ...(filter === '' ? {} : { filter }),

@@ -7,6 +7,7 @@ import { type EndpointWish, parseEndpointRequest } from '../../model/endpoint-re
 import { FieldReader } from '../../model/field-reader.js';
 import type { NetworkSpec } from '../../model/network.js';
 import { type Parsed, parseNetworkRequest } from '../../model/network-request.js';
+import { type OverlayDefaults, withOverlayDefaults } from '../../model/overlay-defaults.js';
 import { type Problem, RequestError } from '../../model/problems.js';
 import { readCaptureRequest } from '../captures/capture-request.js';
 import type { CaptureRequest } from '../controller/captures.js';
@@ -21,13 +22,16 @@ export interface ParsedLab {
 
 export const LAB_VERSION = 1;
 
-export function parseLab(lab: unknown): Parsed<ParsedLab> {
+/** `defaults`: for what overlay networks leave out. */
+export function parseLab(lab: unknown, defaults: OverlayDefaults = {}): Parsed<ParsedLab> {
   const problems: Problem[] = [];
   const fields = new FieldReader(lab, '', problems);
   if (!fields.has('weft')) fields.fail('weft', 'missing', `it is required: the version of the file, ${LAB_VERSION}`);
   else fields.integer('weft', LAB_VERSION, LAB_VERSION, LAB_VERSION);
   const value: ParsedLab = {
-    networks: readSection(fields, 'networks', (body, path) => parseNetworkRequest(body, path)),
+    networks: readSection(fields, 'networks', (body, path) =>
+      parseNetworkRequest(withOverlayDefaults(body, defaults), path),
+    ),
     compartments: readSection(fields, 'compartments', (body, path) => parseCompartmentRequest(body, path)),
     endpoints: readSection(fields, 'endpoints', (body, path) => parseEndpointRequest(body, path)),
     captures: readSection(fields, 'captures', (body, path) => parseCapture(body, path)),

@@ -64,6 +64,11 @@ export function planLab(state: DesiredState, lab: ParsedLab, facts: Facts): LabP
   return { steps: planner.steps, operations: planner.operations() };
 }
 
+function placeOf({ vtep, compartment }: EndpointWish): string {
+  if (vtep !== null) return `behind VTEP ${vtep}`;
+  return compartment === null ? 'detached' : `in ${compartment}`;
+}
+
 const GONE_FROM_FILE = 'the file does not name it any more';
 
 class Planner {
@@ -149,7 +154,7 @@ class Planner {
     const record = this.state.endpoints.get(name);
     if (record === undefined) {
       this.build.push({ kind: 'create-endpoint', name, wish });
-      const where = wish.compartment === null ? 'detached' : `in ${wish.compartment}`;
+      const where = placeOf(wish);
       this.step('create', 'endpoint', name, `on ${wish.network}, ${where}`);
       return;
     }

@@ -3,7 +3,17 @@
  * has decided it does not decide again, except that it finds the row of a table by which the stage went, to name it.
  */
 import type { Nat } from '../../datapath/nat.js';
-import { type Program, ROLE_UPLINK, ROUTE_PLAIN } from '../../datapath/program.js';
+import {
+  BINDING_CLUSTER,
+  BINDING_STATIC,
+  MAX_PORTS,
+  type Program,
+  ROLE_UPLINK,
+  ROUTE_PLAIN,
+  ROUTE_REMOTE,
+  TUNNEL,
+  TUNNEL_INTS,
+} from '../../datapath/program.js';
 import type { StageName, StageObserver } from '../../datapath/stage-observer.js';
 import { findRoute, NO_ROUTE } from '../../datapath/stages/route.js';
 import {
@@ -21,6 +31,8 @@ import {
   TRANSLATE_SOURCE,
 } from '../../frames/frame-vector.js';
 import type { Slab } from '../../frames/slab.js';
+import type { MacRow } from '../../tables/mac-table.js';
+import type { RemoteTable } from '../../tables/remote-table.js';
 import * as words from '../../wire/address-words.js';
 import { formatIpv4, formatIpv6, formatMac } from '../../wire/addresses.js';
 import { describeFrame } from '../../wire/describe.js';
@@ -32,6 +44,18 @@ export interface TraceNames {
   port(port: number): string;
 }
 
+/** What a traced datapath works with. */
+export interface Traced {
+  frames: FrameVector;
+  slab: Slab;
+  program: Program;
+  nat: Nat;
+  remotes: RemoteTable;
+  /** The MAC table before the frame. */
+  known: readonly MacRow[];
+  names: TraceNames;
+}
+
 export interface TraceStep {
   stage: string;
   says: string[];
@@ -39,6 +63,8 @@ export interface TraceStep {
 
 /** The traced frame is the only arrival. */
 const ROW = 0;
+/** Of an entry of the MAC table. */
+const ORIGINS: Record<number, string> = { 0: 'learned', [BINDING_STATIC]: 'static', [BINDING_CLUSTER]: 'cluster' };
 const PROTOCOL_NAMES: Record<number, string> = { 1: 'ICMP', 6: 'TCP', 17: 'UDP', 58: 'ICMPv6', 132: 'SCTP' };
 
 export class Narrator implements StageObserver {
@@ -47,6 +73,8 @@ export class Narrator implements StageObserver {
   private readonly slab: Slab;
   private readonly program: Program;
   private readonly nat: Nat;
+  private readonly remotes: RemoteTable;
+  private readonly known: readonly MacRow[];
   private readonly names: TraceNames;
   private readonly knownFlows: number;
   private readonly knownMappings: number;
@@ -57,11 +85,13 @@ export class Narrator implements StageObserver {
   private from = '';
   private to = '';
 
-  constructor(frames: FrameVector, slab: Slab, program: Program, nat: Nat, names: TraceNames) {
+  constructor({ frames, slab, program, nat, remotes, known, names }: Traced) {
     this.frames = frames;
     this.slab = slab;
     this.program = program;
     this.nat = nat;
+    this.remotes = remotes;
+    this.known = known;
     this.names = names;
     this.knownFlows = nat.flows.count;
     this.knownMappings = nat.mappings.count;
@@ -81,6 +111,10 @@ export class Narrator implements StageObserver {
 
   private say(stage: StageName): string[] {
     switch (stage) {
+      case 'decapsulate':
+        return this.sayDecapsulate();
+      case 'suppress':
+        return this.saySuppress();
       case 'parse':
         return this.sayParse();
       case 'ingress':
@@ -102,6 +136,45 @@ export class Narrator implements StageObserver {
       default:
         return this.sayAnswers();
     }
+  }
+
+  private sayDecapsulate(): string[] {
+    const remote = this.frames.ingressRemote[ROW]!;
+    if (remote < 0) return [];
+    const tunnel = this.program.portTunnel[this.frames.ingressPort[ROW]!]! * TUNNEL_INTS;
+    const { tunnels } = this.program;
+    const network = this.names.network(tunnels[tunnel + TUNNEL.network]!);
+    return [
+      `VNI ${tunnels[tunnel + TUNNEL.vni]} is ${network}: out of the tunnel, from VTEP ${this.remoteText(remote)}`,
+    ];
+  }
+
+  /** Of a question that floods only. */
+  private saySuppress(): string[] {
+    const { frames, names } = this;
+    if (frames.interest[ROW] !== OVERHEARD || this.verdict !== FORWARDED) return [];
+    if (frames.verdict[ROW] === CONSUMED) return ['weft answers in place of the station, which is on another host'];
+    const port = frames.egressPort[ROW]!;
+    return port === FLOOD ? [] : [`weft knows who is asked for: to ${names.port(port)} alone`];
+  }
+
+  private remoteText(remote: number): string {
+    const { remotes } = this;
+    return addressText(remotes.addresses, remotes.addressAt(remote), remotes.family(remote));
+  }
+
+  /** `behind VTEP 192.0.2.2 (learned)`: how the frame leaves, and who said that the station is there. */
+  private placeText(macHigh: number, macLow: number): string {
+    const { frames, names } = this;
+    const remote = frames.egressRemote[ROW]!;
+    const port = frames.egressPort[ROW]!;
+    if (remote < 0) return `at ${names.port(port)}`;
+    const network = frames.network[ROW]!;
+    const entry = this.known.find(
+      (row) => row.network === network && row.vlan === 0 && row.macHigh === macHigh && row.macLow === macLow,
+    );
+    const origin = entry === undefined ? '' : ` (${ORIGINS[entry.origin] ?? 'learned'})`;
+    return `behind VTEP ${this.remoteText(remote)}${origin}`;
   }
 
   private sayParse(): string[] {
@@ -129,7 +202,9 @@ export class Narrator implements StageObserver {
     const verdict = frames.verdict[ROW]!;
     if (verdict === ROUTING) return [`the destination is the MAC of the gateway of ${network}: to the router`];
     if (verdict !== FORWARDED) return [];
-    if (frames.egressPort[ROW] !== FLOOD) return [`the MAC table has it at ${names.port(frames.egressPort[ROW]!)}`];
+    if (frames.egressPort[ROW] !== FLOOD) {
+      return [`the MAC table has it ${this.placeText(frames.destinationHigh[ROW]!, frames.destinationLow[ROW]!)}`];
+    }
     const isGroup = (frames.destinationHigh[ROW]! & 0x0100) !== 0;
     const why = isGroup ? 'broadcast or multicast' : 'the MAC table does not know the destination';
     const overheard = frames.interest[ROW] === OVERHEARD ? ', and the gateway looks at it' : '';
@@ -163,6 +238,7 @@ export class Narrator implements StageObserver {
       return [answers];
     }
     if (verdict === FORWARDED && this.verdict === ROUTING) {
+      if (frames.egressPort[ROW] === frames.ingressPort[ROW]) return ['for the gateway itself, which answers'];
       return [`for a service of the gateway: to ${names.port(frames.egressPort[ROW]!)}`];
     }
     return verdict === ROUTING && frames.family[ROW] !== 0 ? ['not for an address of the gateway'] : [];
@@ -196,15 +272,19 @@ export class Narrator implements StageObserver {
     const prefix = `${addressText(routes, at + 1, family)}/${routes[at + 5]}`;
     const target = routes[at + 6]!;
     const isOnLink = words.isZero(routes, at + 7);
-    const hop = isOnLink ? 'on the segment' : `next hop ${addressText(routes, at + 7, family)}`;
+    const isRemote = (routes[at + 11]! & ROUTE_REMOTE) !== 0;
+    const near = isOnLink ? 'on the segment' : `next hop ${addressText(routes, at + 7, family)}`;
+    const hop = isRemote
+      ? `behind VTEP ${addressText(routes, at + 12, routes[at + 16]!)}, VNI ${routes[at + 19]}`
+      : near;
     const plain = (routes[at + 11]! & ROUTE_PLAIN) !== 0 ? ', not translated' : '';
     const says = [`${prefix} to ${names.network(target)}, ${hop}${plain}`];
     if (frames.verdict[ROW] === ROUTING) {
       const mac = formatMac(frames.nextMacHigh[ROW]!, frames.nextMacLow[ROW]!);
       const port = frames.egressPort[ROW]!;
-      says.push(
-        `the next hop has ${mac}${port < 0 ? '' : ` at ${names.port(port)}`}; MTU ${program.networkMtu[target]}`,
-      );
+      const who = isRemote ? 'router there' : 'next hop';
+      const place = port < 0 || port >= MAX_PORTS ? '' : ` at ${names.port(port)}`;
+      says.push(`the ${who} has ${mac}${place}; MTU ${program.networkMtu[target]}`);
     } else if (frames.verdict[ROW] === CONSUMED) {
       says.push('its MAC is not known: the frame waits while weft asks for it');
     }
@@ -231,7 +311,9 @@ export class Narrator implements StageObserver {
   private sayRewrite(): string[] {
     if (this.verdict !== ROUTING || this.frames.verdict[ROW] !== FORWARDED) return [];
     const { frames, slab } = this;
-    return [describeFrame(slab.view, frames.start[ROW]!, frames.length[ROW]!, frames.length[ROW]!, true)];
+    const says = [describeFrame(slab.view, frames.start[ROW]!, frames.length[ROW]!, frames.length[ROW]!, true)];
+    if (frames.egressRemote[ROW]! < 0) return says;
+    return [...says, `the station is ${this.placeText(frames.nextMacHigh[ROW]!, frames.nextMacLow[ROW]!)}`];
   }
 
   private sayAnswers(): string[] {
@@ -249,7 +331,8 @@ export class Narrator implements StageObserver {
   }
 }
 
-function addressText(column: Int32Array, at: number, family: number): string {
+/** An address of four words. */
+export function addressText(column: Int32Array, at: number, family: number): string {
   if (family === 4) return formatIpv4(column[at]!);
   const view = new DataView(new ArrayBuffer(16));
   for (let word = 0; word < 4; word++) view.setInt32(word * 4, column[at + word]!);

@@ -1,8 +1,9 @@
 /**
- * The ports of a datapath that only traces: one frame goes in through the injector, what departs is kept, and nothing else
- * happens. A departure is what one write would have put on one port.
+ * The ports of a datapath that only traces: one frame goes in, through the injector or, encapsulated, at a port of a VTEP; what departs is
+ * kept, and nothing else happens. A departure is what one write would have put on one port.
  */
 import type { FrameVector } from '../../frames/frame-vector.js';
+import { PEER_CONTINUES } from '../../frames/peer-rows.js';
 import { HEADROOM_BYTES, type Slab } from '../../frames/slab.js';
 import type { TransmitQueue } from '../../frames/transmit-queue.js';
 import type { FrameInjector, FrameOutlet, PortIo } from '../../ports/port.js';
@@ -13,6 +14,18 @@ export interface Departure {
   port: number;
   /** Without its vnet header. */
   bytes: Uint8Array;
+  /** Of a datagram that a socket sends: where to, four words. */
+  peer: { family: number; words: Int32Array; port: number } | null;
+}
+
+/** What arrives at a port of a VTEP: a datagram of a socket, or an outer frame of a TAP. */
+export interface OuterArrival {
+  port: number;
+  bytes: Uint8Array;
+  /** Bytes of vnet header of the port. */
+  headerBytes: number;
+  /** Who sent the datagram; null: a TAP tells it in the frame. */
+  peer: { family: number; words: Int32Array; port: number } | null;
 }
 
 /** Where the addon puts the first frame of a burst (native/burst.c). */
@@ -28,6 +41,7 @@ export class TraceIo implements PortIo, FrameInjector {
   private readonly frames: FrameVector;
   private readonly queue: TransmitQueue;
   private waiting: { port: number; bytes: Uint8Array } | null = null;
+  private outer: OuterArrival | null = null;
 
   constructor(slab: Slab, frames: FrameVector, queue: TransmitQueue) {
     this.slab = slab;
@@ -38,6 +52,11 @@ export class TraceIo implements PortIo, FrameInjector {
   /** The frame that the next turn takes in. */
   put(port: number, bytes: Uint8Array): void {
     this.waiting = { port, bytes };
+  }
+
+  /** The same at a port of a VTEP. */
+  putOuter(arrival: OuterArrival): void {
+    this.outer = arrival;
   }
 
   take(): number {
@@ -53,11 +72,23 @@ export class TraceIo implements PortIo, FrameInjector {
   }
 
   wait(): number {
-    return 0;
+    if (this.outer === null) return 0;
+    this.ready[0] = this.outer.port;
+    return 1;
   }
 
-  receiveBurst(): number {
-    return 0;
+  receiveBurst(_port: number, firstRow: number, _maxFrames: number, at: number): number {
+    const { outer, slab, frames } = this;
+    if (outer === null) return 0;
+    this.outer = null;
+    const start = ((at + HEADROOM_BYTES + 15) & ~15) + 2;
+    slab.bytes.fill(0, start - outer.headerBytes, start);
+    slab.bytes.set(outer.bytes, start);
+    frames.start[firstRow] = start;
+    frames.length[firstRow] = outer.bytes.length;
+    const { peer } = outer;
+    if (peer !== null) frames.rxPeer.write(firstRow, peer.family, peer.port, 0, peer.words, 0, 0, 0, 0);
+    return 1;
   }
 
   transmitBurst(count: number): void {
@@ -66,9 +97,20 @@ export class TraceIo implements PortIo, FrameInjector {
       const head = slab.bytes.subarray(queue.headAt[row]!, queue.headAt[row]! + queue.headBytes[row]!);
       const body = slab.bytes.subarray(queue.bodyAt[row]!, queue.bodyAt[row]! + queue.bodyBytes[row]!);
       const whole = Buffer.concat([head, body]).subarray(queue.overheadBytes[row]!);
-      this.departures.push({ port: queue.port[row]!, bytes: Uint8Array.from(whole) });
+      this.departures.push({ port: queue.port[row]!, bytes: Uint8Array.from(whole), peer: this.peerOf(row) });
       queue.result[row] = 0;
     }
+  }
+
+  /** Rows that continue a message go where the first one goes. */
+  private peerOf(row: number): Departure['peer'] {
+    const { txPeer } = this.queue;
+    if ((txPeer.flags(row) & PEER_CONTINUES) !== 0) return this.departures[this.departures.length - 1]!.peer;
+    const family = txPeer.family(row);
+    if (family === 0) return null;
+    const words = new Int32Array(4);
+    txPeer.readAddress(row, words, 0);
+    return { family, words, port: txPeer.port(row) };
   }
 
   sum(at: number, length: number, initial: number): number {

@@ -9,8 +9,9 @@ import { RequestError } from '../../model/problems.js';
 import type { Context } from '../context.js';
 import { hostIfname } from '../kernel/host-interface.js';
 import type { FoundRoute, Namespace, RouteRequest } from '../kernel/kernel.js';
+import { placeOf } from '../open-place.js';
 import { chooseTransit, type TransitSubnet, transitOf } from './transit-subnet.js';
-import { placeOf, type UplinkPlan } from './uplink.js';
+import type { UplinkPlan } from './uplink.js';
 
 export async function planHostUplink(
   context: Context,

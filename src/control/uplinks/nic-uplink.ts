@@ -8,7 +8,8 @@ import { contains, type Ip, parseIp, type Subnet, subnetOf } from '../../model/i
 import { RequestError } from '../../model/problems.js';
 import type { Context } from '../context.js';
 import type { FoundLink, FoundRoute, Namespace } from '../kernel/kernel.js';
-import { placeOf, type UplinkPlan } from './uplink.js';
+import { placeOf } from '../open-place.js';
+import type { UplinkPlan } from './uplink.js';
 
 /** Prefix of a segment on which the machine itself has no address. */
 const USUAL_PREFIX = { 4: 24, 6: 64 } as const;

@@ -11,8 +11,9 @@ import { assignMac } from '../../model/mac-assignment.js';
 import { RequestError } from '../../model/problems.js';
 import type { Context } from '../context.js';
 import type { FoundLink, Namespace } from '../kernel/kernel.js';
+import { placeOf } from '../open-place.js';
 import { framesOf, isForWeft, type OwnPorts } from './raw-packet.js';
-import { placeOf, type UplinkPlan } from './uplink.js';
+import type { UplinkPlan } from './uplink.js';
 
 /** RFC 7600 section 4.8: the IPv4 dummy address, which no station has. */
 const NEXT_HOP = '192.0.0.8';

@@ -1,31 +1,36 @@
 /**
- * What a namespace does for all uplinks of kind `host` and `raw` that lead into it: forwarding and rules, always brought to what the
- * desired state says now, as a whole.
+ * What a namespace does for all uplinks of kind `host` and `raw` and all VTEPs of underlay `tap` that lead into it: forwarding, rules,
+ * answers for addresses behind weft; always brought to what the desired state says now, as a whole.
  */
 import type { NetworkRecord } from '../../model/desired-state.js';
 import { familiesOf } from '../../model/outside.js';
 import { isEveryAddress, isOfFamily, publishedFrom } from '../../model/published-port.js';
 import type { Context } from '../context.js';
 import type { Namespace, RoutingRequest } from '../kernel/kernel.js';
+import { placeOf } from '../open-place.js';
+import type { Vtep } from '../overlay/vtep.js';
 import type { Attachment } from '../port-table.js';
 import type { Transaction } from '../transaction.js';
 import { ownPorts } from './raw-uplink.js';
-import { isRouted, placeOf } from './uplink.js';
+import { isRouted } from './uplink.js';
 import { formatRules, type PublishedRule, type SharedAddress, type UplinkRules } from './uplink-rules.js';
 
-/** Brings the namespace to what its uplinks need; takes everything back when there is none. */
+/** Brings the namespace to what its uplinks and VTEPs need; takes everything back when there is none. */
 export async function syncRouting(context: Context, namespace: Namespace): Promise<void> {
   const { events, kernel } = context;
   const rules = rulesIn(context, namespace);
   const shared = sharedIn(context, namespace);
-  if (rules.length + shared.length === 0) {
+  const vteps = vtepsIn(context, namespace);
+  if (rules.length + shared.length + vteps.length === 0) {
     await kernel.clearRouting(namespace);
     return;
   }
-  const changed = await kernel.setRouting(namespace, routingOf(context, rules, shared));
+  const changed = await kernel.setRouting(namespace, routingOf(context, rules, shared, vteps));
   if (changed.length === 0) return;
-  const message = `forwarding was switched on in ${placeOf(namespace)} (${changed.join(', ')}); it goes back with the last uplink`;
-  events.add({ type: 'forwarding-enabled', object: 'network', name: rules[0]?.network ?? '', message });
+  const what = `${placeOf(namespace)} (${changed.join(', ')})`;
+  const message = `forwarding was switched on in ${what}; it goes back with the last uplink or VTEP there`;
+  const name = rules[0]?.network ?? vteps[0]?.networks.values().next().value ?? '';
+  events.add({ type: 'forwarding-enabled', object: 'network', name, message });
 }
 
 /**
@@ -98,6 +103,12 @@ function publishedBy(
   });
 }
 
+/** Those that a TAP leads to. */
+function vtepsIn({ overlay }: Context, { device, inode }: Namespace): Vtep[] {
+  const taps = [...overlay.vteps.values()].filter(({ underlay }) => underlay === 'tap');
+  return taps.filter(({ namespace }) => namespace.device === device && namespace.inode === inode);
+}
+
 /** The ports that uplinks of kind `raw` have of addresses of the machine; also tells those uplinks. */
 function sharedIn(context: Context, { device, inode }: Namespace): SharedAddress[] {
   const shared: SharedAddress[] = [];
@@ -129,14 +140,17 @@ function routingOf(
   context: Context,
   uplinks: readonly NetworkRules[],
   shared: readonly SharedAddress[],
+  vteps: readonly Vtep[],
 ): RoutingRequest {
   const needsRules =
     shared.length > 0 || uplinks.some(({ masquerade, published }) => masquerade.length > 0 || published.length > 0);
   const transits = uplinks.flatMap(({ network }) => context.state.network(network).transit);
+  const behind = [...transits, ...vteps.map(({ address }) => address)];
   return {
-    ipv4: transits.some((text) => !text.includes(':')),
-    ipv6: transits.some((text) => text.includes(':')),
+    ipv4: behind.some((text) => !text.includes(':')),
+    ipv6: behind.some((text) => text.includes(':')),
     rules: needsRules ? formatRules(uplinks, shared) : null,
     taps: uplinks.map(({ ifname }) => ifname),
+    proxies: vteps.flatMap(({ plan }) => plan.proxies),
   };
 }

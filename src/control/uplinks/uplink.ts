@@ -13,11 +13,6 @@ export interface UplinkPlan {
   warnings: string[];
 }
 
-/** For messages. The daemon's own namespace has a path that says something else to everybody who reads it. */
-export function placeOf({ path }: Namespace): string {
-  return path === '/proc/self/ns/net' ? 'the namespace of the daemon' : path;
-}
-
 /** Whether the namespace has rules for it (uplink-routing.ts). */
 export function isRouted({ kind }: Pick<Uplink, 'kind'>): boolean {
   return kind !== 'nic';

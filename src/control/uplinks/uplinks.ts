@@ -5,18 +5,19 @@
  *   plan (what is to be made, by kind) -> interface -> segment in the next program -> forwarding and rules of the namespace
  */
 import type { NetworkRecord } from '../../model/desired-state.js';
-import { RequestError } from '../../model/problems.js';
 import { type UplinkKind, uplinkKind } from '../../model/uplink-request.js';
 import { type Context, warn } from '../context.js';
 import { hostIfname } from '../kernel/host-interface.js';
 import { type FoundTap, KernelError, type Namespace } from '../kernel/kernel.js';
+import { openPlace, placeOf } from '../open-place.js';
+import { vtepAliases } from '../overlay/tunnels.js';
 import { createAttachment, discard, plugIn, unplug } from '../plugging.js';
 import type { Attachment } from '../port-table.js';
 import { Transaction } from '../transaction.js';
 import { planHostUplink } from './host-uplink.js';
 import { planNicUplink } from './nic-uplink.js';
 import { planRawUplink } from './raw-uplink.js';
-import { isRouted, placeOf, type Uplink, type UplinkPlan } from './uplink.js';
+import { isRouted, type Uplink, type UplinkPlan } from './uplink.js';
 import { syncRouting } from './uplink-routing.js';
 
 /** Whether the network is to have an uplink at all. */
@@ -152,11 +153,16 @@ export async function restoreRouting(context: Context): Promise<void> {
     seen.add(namespace.inode);
     await attempt(context, name, () => syncRouting(context, namespace));
   }
+  // Those of VTEPs were brought up to date when they came back.
+  for (const { underlay, namespace } of context.overlay.vteps.values())
+    if (underlay === 'tap') seen.add(namespace.inode);
   await attempt(context, 'weftd', async () => {
     for (const path of await kernel.routedNamespaces()) {
       const namespace = await kernel.openNamespace(path);
       try {
-        if (!seen.has(namespace.inode)) await kernel.clearRouting(namespace);
+        if (seen.has(namespace.inode)) continue;
+        await removeUnknown(context, namespace);
+        await kernel.clearRouting(namespace);
       } finally {
         kernel.closeNamespace(namespace);
       }
@@ -204,26 +210,13 @@ async function beginUplink(context: Context, transaction: Transaction, record: N
   const { name, uplinkNetns } = record.spec;
   const { kernel } = context;
   const ownsNamespace = uplinkNetns !== null;
-  const namespace = ownsNamespace ? await openPlace(context, uplinkNetns) : kernel.hostNamespace();
+  const namespace = ownsNamespace ? await openPlace(kernel, uplinkNetns, 'uplinkNetns') : kernel.hostNamespace();
   const { kind } = kindOf(record);
   if (kind === 'none') throw new Error(`network ${name} has no uplink`);
   const segment = { mtu: record.spec.mtu, own: [], external: [], nextHops: [], neighbours: [] };
   const uplink: Uplink = { network: name, namespace, ownsNamespace, segment, kind, ports: null, watch: null };
   transaction.onUndo('open the namespace of the uplink', () => release(context, uplink));
   return uplink;
-}
-
-async function openPlace({ kernel }: Context, path: string): Promise<Namespace> {
-  try {
-    return await kernel.openNamespace(path);
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    const isMissing = error.errno === 'ENOENT' || error.errno === 'ESRCH';
-    const message = error.errno === 'EINVAL' ? `${path} is no network namespace` : `there is no ${path}`;
-    if (!isMissing && error.errno !== 'EINVAL') throw error;
-    const problems = [{ path: 'uplinkNetns', code: 'no-namespace', message }];
-    throw new RequestError('invalid-request', message, 'name a network namespace that exists', problems);
-  }
 }
 
 function planUplink(context: Context, record: NetworkRecord, namespace: Namespace): Promise<UplinkPlan> {
@@ -256,6 +249,18 @@ function enter(
   record.transit = transit;
   context.uplinks.set(name, uplink);
   context.ports.setSegment(name, segment);
+}
+
+/** TAPs of networks that were made and never saved, in a namespace that nothing known leads into. */
+async function removeUnknown(context: Context, namespace: Namespace): Promise<void> {
+  const { kernel, state } = context;
+  const uplinks = [...state.networks.values()].map((record) => state.aliasOfUplink(record));
+  const known = new Set([...uplinks, ...vtepAliases(context)]);
+  for (const kind of ['uplink.', 'vtep.']) {
+    for (const found of await kernel.findTaps(namespace, state.aliasPrefix + kind)) {
+      if (!known.has(found.alias)) await kernel.removeFoundTap(namespace, found);
+    }
+  }
 }
 
 /** An interface that could not be adopted has no user any more, but its name and its routes. */

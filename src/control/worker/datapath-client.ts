@@ -14,8 +14,10 @@ import { createCaptureMemory } from '../../capture/capture-layout.js';
 import { PUNT_RING_BYTES } from '../../capture/punt-ring.js';
 import { Counters, createCounterMemory, TOTAL, totalAt } from '../../datapath/counters.js';
 import {
+  BINDING_INTS,
   emptyProgram,
   type FromWorker,
+  MAX_REMOTES,
   type Program,
   type SharedTables,
   type ToWorker,
@@ -26,7 +28,9 @@ import { mapFlowFile } from '../../ports/flow-file.js';
 import { createInjectMemory } from '../../ports/inject-ring.js';
 import { OUTBOUND_RING_BYTES } from '../../ports/outbound-ring.js';
 import { createMacMemory } from '../../tables/mac-table.js';
+import { createRemoteMemory } from '../../tables/remote-table.js';
 import { KernelError } from '../kernel/kernel.js';
+import { BindingSet, isSameNetwork } from './binding-set.js';
 import type { DatapathHost } from './datapath-host.js';
 import { LOOK_MS, WorkerWatch } from './worker-watch.js';
 
@@ -34,6 +38,8 @@ import { LOOK_MS, WorkerWatch } from './worker-watch.js';
 const STABLE_MS = 5000;
 /** A worker that has not stopped by then is ended. */
 const STOP_PATIENCE_MS = 1000;
+/** Bindings of one message: the worker needs a millisecond or two for so many. */
+const BINDING_PART_INTS = 1024 * BINDING_INTS;
 
 export interface DatapathOptions {
   /** Module of the worker (daemon/datapath-worker.js). */
@@ -68,6 +74,7 @@ class DatapathClient implements DatapathHost {
   readonly tables: SharedTables = {
     counters: createCounterMemory(),
     macs: createMacMemory(),
+    remotes: createRemoteMemory(MAX_REMOTES),
     capture: createCaptureMemory(),
     inject: createInjectMemory(),
     punts: createCaptureMemory(PUNT_RING_BYTES),
@@ -80,11 +87,16 @@ class DatapathClient implements DatapathHost {
   private readonly wakeFd: number;
   private readonly ports = new Map<number, AttachedPort>();
   private program: Program = emptyProgram();
+  private readonly bindings = new BindingSet();
+  /** When what was said last of them holds. */
+  private bindingsDone: Promise<void> = Promise.resolve();
   private worker: Worker | null = null;
   private readonly counters = new Counters(this.tables.counters);
   private readonly watch = new WorkerWatch();
   private readonly watchTimer: NodeJS.Timeout;
   private hangs = false;
+  /** Processor time of the process at the last look. */
+  private usedMs = 0;
   private startedAt = 0;
   private quickDeaths = 0;
   private isStopping = false;
@@ -147,6 +159,7 @@ class DatapathClient implements DatapathHost {
   }
 
   async publish(program: Program): Promise<void> {
+    this.bindings.adopt(this.program, program);
     this.program = program;
     await this.request({ kind: 'program', program });
     if (program.version > this.appliedVersion) this.appliedVersion = program.version;
@@ -154,6 +167,25 @@ class DatapathClient implements DatapathHost {
 
   async flushMacs(network: number): Promise<void> {
     await this.request({ kind: 'flush-macs', network });
+  }
+
+  setBindings(rows: Int32Array): Promise<void> {
+    const { program } = this;
+    const known = withNetworks(rows, (network) => network < program.networkCount);
+    this.bindings.apply(known);
+    // One after the other: what was said last is to hold.
+    const done = this.bindingsDone.then(() => this.sendBindings(known, program));
+    this.bindingsDone = done;
+    return done;
+  }
+
+  /** In parts, so that frames wait for none of them for long; leaves out networks that are gone from the program meanwhile. */
+  private async sendBindings(rows: Int32Array, from: Program): Promise<void> {
+    for (let at = 0; at < rows.length; at += BINDING_PART_INTS) {
+      const part = rows.subarray(at, at + BINDING_PART_INTS);
+      const bindings = withNetworks(part, (network) => isSameNetwork(from, this.program, network));
+      await this.request({ kind: 'bindings', bindings });
+    }
   }
 
   async deleteFlows(flows: Int32Array): Promise<void> {
@@ -196,7 +228,10 @@ class DatapathClient implements DatapathHost {
   /** Ends a worker that hangs; its end has another one started. */
   private look(): void {
     if (this.worker === null || this.hangs) return;
-    this.hangs = this.watch.look(this.counters.values[totalAt(TOTAL.turns)]!, this.state === 'running');
+    const used = process.cpuUsage();
+    const busyMs = (used.user + used.system) / 1000 - this.usedMs;
+    this.usedMs += busyMs;
+    this.hangs = this.watch.look(this.counters.values[totalAt(TOTAL.turns)]!, this.state === 'running', busyMs);
     if (this.hangs) void this.worker.terminate();
   }
 
@@ -251,6 +286,11 @@ class DatapathClient implements DatapathHost {
     for (const [port, { fd, portKind, headerBytes }] of this.ports) {
       done.push(this.request({ kind: 'attach', port, fd, portKind, headerBytes }));
     }
+    const bindings = this.bindings.all();
+    for (let at = 0; at < bindings.length; at += BINDING_PART_INTS) {
+      const part = bindings.slice(at, at + BINDING_PART_INTS);
+      done.push(this.request({ kind: 'bindings', bindings: part }));
+    }
     // The rows are still there and still have their generation.
     for (const { message } of unanswered) {
       if (message.kind === 'delete-flows') done.push(this.request({ kind: message.kind, flows: message.flows }));
@@ -260,4 +300,15 @@ class DatapathClient implements DatapathHost {
       for (const listener of this.restartListeners) listener(reason);
     });
   }
+}
+
+/** The rows of bindings whose network is wanted. */
+function withNetworks(rows: Int32Array, isWanted: (network: number) => boolean): Int32Array {
+  const wanted: Int32Array[] = [];
+  for (let at = 0; at + BINDING_INTS <= rows.length; at += BINDING_INTS) {
+    if (isWanted(rows[at + 1]!)) wanted.push(rows.subarray(at, at + BINDING_INTS));
+  }
+  const list = new Int32Array(wanted.length * BINDING_INTS);
+  for (const [n, row] of wanted.entries()) list.set(row, n * BINDING_INTS);
+  return list;
 }

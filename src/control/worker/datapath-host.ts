@@ -17,6 +17,12 @@ export interface DatapathHost {
   publish(program: Program): Promise<void>;
   /** Forgets what was learned on one network, or on all with -1. */
   flushMacs(network: number): Promise<void>;
+  /**
+   * Changes to the stations behind other VTEPs: rows of BINDING_INTS (datapath/program.ts), for networks that the published program
+   * has. Resolves when they hold. A worker that is replaced gets all of them again; those of a network are forgotten when its row goes
+   * to another (networkKey).
+   */
+  setBindings(rows: Int32Array): Promise<void>;
   /** The flow table (tables/flow-listing.ts reads it), in memory that the worker writes. */
   readonly flows: Int32Array;
   /** Ends flows: pairs of row and generation, as listed. Resolves when it is done. */
