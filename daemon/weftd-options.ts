@@ -32,7 +32,8 @@ Options:
   --version          print the version
   --help             print this
 
-The configuration is YAML with the keys socket, stateDir, runDir and logLevel; the command line wins.`;
+The configuration is YAML with the keys socket, stateDir, runDir and logLevel, over which the command line wins,
+and cluster (with whom overlay networks are shared) and overlay (where the VTEP of this host is).`;
 
 const COMMAND_LINE = {
   config: { type: 'string' },
@@ -68,6 +69,8 @@ export async function readOptions(parameters: string[]): Promise<Request> {
       stateDir: resolve(merged.stateDir),
       runDir: resolve(merged.runDir),
       logLevel: merged.logLevel,
+      cluster: merged.cluster,
+      overlay: merged.overlay,
       workerFault: values['worker-fault'] === undefined ? null : faultOf(values['worker-fault']),
     },
   };

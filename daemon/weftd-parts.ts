@@ -71,8 +71,8 @@ async function build(options: WeftdOptions, around: Surroundings, undo: (() => u
     residentBytes: () => process.memoryUsage.rss(),
   };
   const netnsConfiguration = parts.NETNS_CONFIGURATION;
-  const services = { captures, clock, log, about, netnsConfiguration };
-  const controller = await createController({ kernel, datapath, store, ...services });
+  const services = { captures, clock, log, about, netnsConfiguration, overlayDefaults: options.overlay };
+  const controller = await createController({ kernel, datapath, store, ...services, ...clusterOf(options) });
   // From here on the controller ends the datapath and the store, in its own order.
   undo.splice(0, undo.length, () => controller.close());
   const api = await createApiServer({ controller, log, limits: { connections: around.maxConnections } });
@@ -82,6 +82,10 @@ async function build(options: WeftdOptions, around: Surroundings, undo: (() => u
   setTimeout(() => api.warmUp().catch(complain), WARM_UP_MS).unref();
   const { values } = new Counters(datapath.tables.counters);
   return { heartbeat: () => values[totalAt(TOTAL.turns)]!, status: () => statusLine(controller.status()) };
+}
+
+function clusterOf({ cluster }: WeftdOptions) {
+  return cluster === null ? {} : { cluster };
 }
 
 /** Until the process ends. */

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ManagedController } from '../../src/control/controller-options.js';
+import type { ControllerOptions, ManagedController } from '../../src/control/controller-options.js';
 import { createController } from '../../src/control/engine.js';
 import { openEventJournal } from '../../src/control/state/event-journal.js';
 import { KEPT_EVENTS } from '../../src/control/state/event-log.js';
@@ -35,10 +35,15 @@ export class ControlLab {
   /** Saves fail with this message until it is null again. */
   saveFailure: string | null = null;
   saveCount = 0;
+  /** Nothing is written: for tests that change more than a disk takes. */
+  isForgetful = false;
   /** Number of the last event of the daemons before this one. */
   formerEvents = 0;
+  private readonly more: Partial<ControllerOptions>;
 
-  constructor(machine: FakeMachine, directory: string) {
+  /** `more`: what the daemon is told beside the usual. */
+  constructor(machine: FakeMachine, directory: string, more: Partial<ControllerOptions> = {}) {
+    this.more = more;
     this.machine = machine;
     this.directory = directory;
     this.kernel = new FakeKernel(machine);
@@ -59,7 +64,7 @@ export class ControlLab {
       save: async (captures) => {
         this.saveCount++;
         if (this.saveFailure !== null) throw new Error(this.saveFailure);
-        await store.save(captures);
+        if (!this.isForgetful) await store.save(captures);
       },
       close: () => store.close(),
     };
@@ -77,8 +82,9 @@ export class ControlLab {
     };
     const { kernel, datapath, captures } = this;
     const serveDns = () => ({ close: () => {} });
-    const services = { kernel, datapath, captures, serveDns };
-    this.controller = await createController({ ...services, store: failingStore, clock, log, about });
+    const testOffloads = async () => ({ joins: true, tunnelGso: true });
+    const services = { kernel, datapath, captures, serveDns, testOffloads };
+    this.controller = await createController({ ...services, store: failingStore, clock, log, about, ...this.more });
     return this;
   }
 
@@ -87,14 +93,14 @@ export class ControlLab {
     await this.controller.close();
     this.check();
     assert.deepEqual(this.kernel.openDescriptors, ['host namespace'], 'descriptors left open by an orderly end');
-    return new ControlLab(this.machine, this.directory).start();
+    return new ControlLab(this.machine, this.directory, this.more).start();
   }
 
   /** The process dies with everything it had open, and the next daemon starts. */
   async crash(): Promise<ControlLab> {
     this.kernel.die();
     await this.store.close();
-    return new ControlLab(this.machine, this.directory).start();
+    return new ControlLab(this.machine, this.directory, this.more).start();
   }
 
   /** Everything that a change could leave behind, to compare before and after. Aliases are left out: they count up. */
@@ -141,9 +147,11 @@ export class ControlLab {
     const isUplink = (network: number) => network >= 0 && program.networkRole[network] === ROLE_UPLINK;
     const uplinks = [...program.portNetwork].filter(isUplink).length;
     const services = [...program.networkServicePort].filter((port) => port >= 0).length;
-    assert.equal(attached.size, rows.size + hosts + uplinks + services, 'nothing else is polled');
+    const underlays = [...program.portVtep].filter((vtep) => vtep >= 0).length;
+    assert.equal(attached.size, rows.size + hosts + uplinks + services + underlays, 'nothing else is polled');
     const used = [...program.portNetwork].filter((network) => network >= 0).length;
-    assert.equal(used, attached.size, 'nothing else is in the program');
+    const tunnels = [...program.portTunnel].filter((tunnel) => tunnel >= 0).length;
+    assert.equal(used, attached.size + tunnels, 'nothing else is in the program');
     assert.equal(program.members.length, used - services, 'nothing is flooded to the services');
   }
 
@@ -159,6 +167,10 @@ export async function makeStateDirectory(): Promise<{ directory: string; remove:
   return { directory, remove: () => rm(directory, { recursive: true, force: true }) };
 }
 
-export async function startLab(directory: string, machine = new FakeMachine()): Promise<ControlLab> {
-  return new ControlLab(machine, directory).start();
+export async function startLab(
+  directory: string,
+  machine = new FakeMachine(),
+  more: Partial<ControllerOptions> = {},
+): Promise<ControlLab> {
+  return new ControlLab(machine, directory, more).start();
 }

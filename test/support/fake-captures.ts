@@ -28,8 +28,9 @@ export class FakeCaptures implements CaptureService {
     const { name = 'capture-1', network = null, endpoint = null, file = null } = request;
     const { format = 'pcapng', filter = '', snaplen = 262144, drops = false } = request;
     const { rotateSize = null, rotateFiles = null } = request;
-    const all = network === null && endpoint === null;
-    const of = { name, network, endpoint, all, file, format, filter, snaplen, drops };
+    const underlay = request.underlay ?? false;
+    const all = network === null && endpoint === null && !underlay;
+    const of = { name, network, endpoint, all, underlay, file, format, filter, snaplen, drops };
     const view: CaptureView = {
       ...of,
       ...{ rotateSize, rotateFiles, files: file === null ? [] : [file] },

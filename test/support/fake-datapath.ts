@@ -2,11 +2,12 @@
 import { createCaptureMemory } from '../../src/capture/capture-layout.js';
 import type { DatapathHost } from '../../src/control/worker/datapath-host.js';
 import { Counters, createCounterMemory, TOTAL, totalAt } from '../../src/datapath/counters.js';
-import { emptyProgram, type Program, type WorkerFault } from '../../src/datapath/program.js';
+import { BINDING_INTS, emptyProgram, MAX_REMOTES, type Program, type WorkerFault } from '../../src/datapath/program.js';
 import { FrameVector } from '../../src/frames/frame-vector.js';
 import { BURST_BYTES, BURST_FRAMES, createSlab } from '../../src/frames/slab.js';
 import { createInjectMemory, InjectRingReader } from '../../src/ports/inject-ring.js';
 import { createMacMemory } from '../../src/tables/mac-table.js';
+import { createRemoteMemory } from '../../src/tables/remote-table.js';
 import { readVnet, type TestFrame, VNET_BYTES } from './frame-builders.js';
 
 export interface InjectedFrame extends TestFrame {
@@ -17,6 +18,7 @@ export class FakeDatapath implements DatapathHost {
   readonly tables = {
     counters: createCounterMemory(),
     macs: createMacMemory(),
+    remotes: createRemoteMemory(MAX_REMOTES),
     capture: createCaptureMemory(1 << 18),
     inject: createInjectMemory(),
     punts: createCaptureMemory(1 << 18),
@@ -32,6 +34,8 @@ export class FakeDatapath implements DatapathHost {
   /** File descriptor by port. */
   readonly attached = new Map<number, number>();
   readonly flushed: number[] = [];
+  /** Rows of BINDING_INTS, as they came. */
+  readonly bindings: number[][] = [];
   readonly injectedFaults: WorkerFault[] = [];
   /** Mistakes of the code under test. */
   readonly faults: string[] = [];
@@ -86,6 +90,12 @@ export class FakeDatapath implements DatapathHost {
   async flushMacs(network: number): Promise<void> {
     await this.call();
     this.flushed.push(network);
+  }
+
+  async setBindings(rows: Int32Array): Promise<void> {
+    await this.call();
+    for (let at = 0; at < rows.length; at += BINDING_INTS)
+      this.bindings.push([...rows.subarray(at, at + BINDING_INTS)]);
   }
 
   async deleteFlows(flows: Int32Array): Promise<void> {

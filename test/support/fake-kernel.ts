@@ -6,6 +6,7 @@ import {
   type FoundLink,
   type FoundRoute,
   type FoundTap,
+  type FoundVxlan,
   type Kernel,
   KernelError,
   type Namespace,
@@ -15,7 +16,7 @@ import {
   type Tap,
   type TapRequest,
 } from '../../src/control/kernel/kernel.js';
-import { PORT_PACKET, PORT_TAP } from '../../src/datapath/program.js';
+import { PORT_PACKET, PORT_TAP, PORT_UDP } from '../../src/datapath/program.js';
 import type { FakeInterface, FakeMachine, FakeNamespace } from './fake-machine.js';
 
 interface OpenTap extends Tap {
@@ -143,6 +144,10 @@ export class FakeKernel implements Kernel {
   async createTap(namespace: Namespace, request: TapRequest): Promise<Tap> {
     await this.call('createTap', request.ifname);
     const place = this.placeOf(namespace);
+    if (request.kind === 'udp') {
+      const device = this.machine.addTap(this.machine.makeNamespace(), request, -1);
+      return { ...this.tapOf(device, this.open(`udp ${request.ifname}`), request), portKind: PORT_UDP, headerBytes: 0 };
+    }
     if (request.kind === 'raw') {
       const device = this.machine.addTap(this.machine.makeNamespace(), request, -1);
       return this.tapOf(device, this.open(`raw ${request.ifname}`), request);
@@ -171,6 +176,10 @@ export class FakeKernel implements Kernel {
     const { mac, mtu, addresses, routes } = request;
     Object.assign(found, { mac, mtu, addresses, routes, openFd: fd });
     return this.tapOf(found, fd, request);
+  }
+
+  setGroupInterface(tap: Tap, ifname: string | null): void {
+    this.calls.push(`setGroupInterface ${tap.request.ifname} ${ifname}`);
   }
 
   async updateTap(_namespace: Namespace, tap: Tap, request: TapRequest): Promise<void> {
@@ -239,6 +248,11 @@ export class FakeKernel implements Kernel {
     const { host, namespaces } = this.machine;
     const all: [string, FakeNamespace][] = [['/proc/self/ns/net', host], ...namespaces];
     return all.filter(([, { routing }]) => routing !== null).map(([path]) => path);
+  }
+
+  async vxlanInterfaces(namespace: Namespace): Promise<FoundVxlan[]> {
+    await this.call('vxlanInterfaces', namespace.path);
+    return [];
   }
 
   async droppingChains(namespace: Namespace): Promise<string[]> {

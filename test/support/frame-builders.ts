@@ -17,12 +17,27 @@ export interface VnetFields {
   gsoSize: number;
   checksumStart: number;
   checksumOffset: number;
+  /** Only in headers of 24 bytes, of super-frames in a UDP tunnel: offsets of the outer transport and of the inner network header. */
+  outerTransport?: number;
+  innerNetwork?: number;
+}
+
+/** The other end of a datagram. */
+export interface TestPeer {
+  address: string;
+  port: number;
+  /** Several datagrams in one message, all of so many bytes but the last; 0 unless given: one datagram. */
+  segmentBytes?: number;
+  /** 0 unless given. */
+  trafficClass?: number;
 }
 
 export interface TestFrame {
   bytes: Uint8Array;
   /** null: nothing is left to do (a header of zeros where the port has headers). */
   vnet: VnetFields | null;
+  /** Of what comes to or goes from a UDP socket, whose `bytes` are a payload. */
+  peer?: TestPeer;
 }
 
 /** A frame whose L3 and L4 were built here, so that it is known where its checksum is. */
@@ -56,6 +71,8 @@ export interface Transport {
 export type Tag = number | { vlan: number; priority?: number; dropEligible?: boolean; type?: number };
 
 export const VNET_BYTES = 12;
+/** With the fields of super-frames in UDP tunnels (struct virtio_net_hdr_v1_hash_tunnel). */
+export const TUNNEL_VNET_BYTES = 24;
 export const BROADCAST = 'ff:ff:ff:ff:ff:ff';
 export const TPID_CUSTOMER = 0x8100;
 export const TPID_SERVICE = 0x88a8;
@@ -235,10 +252,10 @@ export function needsChecksum(checksumStart: number, checksumOffset: number): Vn
   return { flags: FLAG_NEEDS_CHECKSUM, gsoType: 0, headerLength: 0, gsoSize: 0, checksumStart, checksumOffset };
 }
 
-/** The 12 bytes in front of a frame, little-endian. */
-export function vnetBytes(fields: VnetFields | null): Uint8Array {
-  const bytes = new Uint8Array(VNET_BYTES);
-  if (fields === null) return bytes;
+/** The 12 (or 24) bytes in front of a frame, little-endian. */
+export function vnetBytes(fields: VnetFields | null, headerBytes: number = VNET_BYTES): Uint8Array {
+  const bytes = new Uint8Array(TUNNEL_VNET_BYTES);
+  if (fields === null) return bytes.subarray(0, headerBytes);
   const view = new DataView(bytes.buffer);
   view.setUint8(0, fields.flags);
   view.setUint8(1, fields.gsoType);
@@ -246,7 +263,9 @@ export function vnetBytes(fields: VnetFields | null): Uint8Array {
   view.setUint16(4, fields.gsoSize, true);
   view.setUint16(6, fields.checksumStart, true);
   view.setUint16(8, fields.checksumOffset, true);
-  return bytes;
+  view.setUint16(20, fields.outerTransport ?? 0, true);
+  view.setUint16(22, fields.innerNetwork ?? 0, true);
+  return bytes.subarray(0, headerBytes);
 }
 
 /** null for a header that asks for nothing. */
@@ -260,7 +279,12 @@ export function readVnet(bytes: Uint8Array): VnetFields | null {
     gsoSize: view.getUint16(4, true),
     checksumStart: view.getUint16(6, true),
     checksumOffset: view.getUint16(8, true),
+    ...(bytes.length < TUNNEL_VNET_BYTES ? {} : tunnelFields(view)),
   };
+}
+
+function tunnelFields(view: DataView): { outerTransport: number; innerNetwork: number } {
+  return { outerTransport: view.getUint16(20, true), innerNetwork: view.getUint16(22, true) };
 }
 
 /** RFC 1071, as slowly and as plainly as its definition: 16-bit words, end-around carry after each. */

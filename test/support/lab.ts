@@ -17,7 +17,7 @@ import { Datapath } from '../../src/datapath/datapath.js';
 import { DROP_REASONS, type DropName } from '../../src/datapath/drop-reasons.js';
 import type { FrameTap } from '../../src/datapath/frame-tap.js';
 import { createNat, type Nat } from '../../src/datapath/nat.js';
-import { MAX_NETWORKS, MAX_PORTS } from '../../src/datapath/program.js';
+import { MAX_NETWORKS, MAX_PORTS, MAX_REMOTES } from '../../src/datapath/program.js';
 import { Punts } from '../../src/datapath/punts.js';
 import { FrameVector } from '../../src/frames/frame-vector.js';
 import { createSlab, type Slab } from '../../src/frames/slab.js';
@@ -25,6 +25,7 @@ import { TransmitQueue } from '../../src/frames/transmit-queue.js';
 import { createInjectMemory, InjectRingReader, InjectRingWriter } from '../../src/ports/inject-ring.js';
 import { OutboundRingReader } from '../../src/ports/outbound-ring.js';
 import { createMacMemory, listMacs, MacTable } from '../../src/tables/mac-table.js';
+import { createRemoteMemory, listRemotes, RemoteTable } from '../../src/tables/remote-table.js';
 import { checkConservation } from './conservation.js';
 import type { TestFrame } from './frame-builders.js';
 import { printFrame } from './frame-printer.js';
@@ -38,12 +39,15 @@ import {
   type PlacedPort,
   type PortSettings,
 } from './program-builder.js';
+import { addressText, tunnelPorts, underlayNetworks, type VtepSettings } from './tunnel-columns.js';
 
 export interface LabSettings extends NetworkSettings {
   /** Names of ports with default settings, or settings by name. */
   ports: readonly string[] | Readonly<Record<string, PortSettings>>;
   /** More networks than the one that ports belong to unless they say otherwise, whose settings stand beside this. */
   networks?: Readonly<Record<string, NetworkSettings>>;
+  /** Ends of tunnels on this host (tunnel-columns.ts), by name. */
+  vteps?: Readonly<Record<string, VtepSettings>>;
   /** Bytes that a capture keeps of each frame, 0 = no capture. */
   captureSnaplen?: number;
   tap?: (slab: Slab) => FrameTap;
@@ -89,10 +93,12 @@ export class Lab {
   readonly io: MemoryIo;
   readonly datapath: Datapath;
   readonly macs: MacTable;
+  readonly remotes: RemoteTable;
   readonly nat: Nat;
   readonly counters: Counters;
   nowMs = 0;
   private readonly macMemory = createMacMemory();
+  readonly remoteMemory = createRemoteMemory(MAX_REMOTES);
   private readonly injectMemory = createInjectMemory();
   /** The control thread's end of the injection ring; `inject` is what most tests want. */
   readonly injections = new InjectRingWriter(this.injectMemory);
@@ -111,7 +117,8 @@ export class Lab {
     const frames = new FrameVector(slab);
     const queue = new TransmitQueue(slab);
     this.io = new MemoryIo(slab, frames, queue);
-    this.macs = new MacTable(this.macMemory, MAX_PORTS, MAX_NETWORKS, MAC_SEED);
+    this.macs = new MacTable(this.macMemory, MAX_PORTS + MAX_REMOTES, MAX_NETWORKS, MAC_SEED);
+    this.remotes = new RemoteTable(this.remoteMemory, MAC_SEED);
     this.nat = createNat(NAT_CAPACITY, 0x5eed, 0xbeef, 0);
     this.counters = new Counters(createCounterMemory());
     this.datapath = new Datapath({
@@ -123,6 +130,7 @@ export class Lab {
       outlet: new OutboundRingReader(this.outboundMemory, slab, frames),
       punts: new Punts(new PuntRing(this.puntMemory, slab.bytes, (...range) => this.io.sum(...range))),
       macs: this.macs,
+      remotes: this.remotes,
       nat: this.nat,
       counters: this.counters,
       tap: settings.tap?.(slab) ?? SILENT_TAP,
@@ -138,9 +146,14 @@ export class Lab {
    * its serial, a new one gets the lowest free row.
    */
   change(settings: LabSettings): void {
-    const { ports, networks: others, captureSnaplen, tap: _tap, ...blue } = settings;
-    const networks = new Map([[DEFAULT_NETWORK, blue as NetworkSettings], ...Object.entries(others ?? {})]);
-    const list = isNameList(ports) ? ports.map((name) => [name, {}] as const) : Object.entries(ports);
+    const { ports, networks: others, vteps = {}, captureSnaplen, tap: _tap, ...blue } = settings;
+    const networks = new Map([
+      [DEFAULT_NETWORK, blue as NetworkSettings],
+      ...Object.entries(others ?? {}),
+      ...underlayNetworks(vteps),
+    ]);
+    const given = isNameList(ports) ? ports.map((name): [string, PortSettings] => [name, {}]) : Object.entries(ports);
+    const list = [...given, ...tunnelPorts(networks, vteps)];
     const before = this.placed;
     this.placed = new Map();
     for (const [name, port] of list) {
@@ -151,9 +164,9 @@ export class Lab {
       if (this.placed.has(name)) continue;
       const index = this.lowestFreeRow();
       this.placed.set(name, { ...port, name, index, serial: ++this.serial });
-      this.io.attach(index, headerBytesOf(port));
+      if (port.isTunnel !== true) this.io.attach(index, headerBytesOf(port), port.isSocket === true);
     }
-    this.datapath.adopt(buildProgram(++this.version, networks, [...this.placed.values()], captureSnaplen));
+    this.datapath.adopt(buildProgram(++this.version, networks, [...this.placed.values()], captureSnaplen, vteps));
   }
 
   private lowestFreeRow(): number {
@@ -227,7 +240,8 @@ export class Lab {
     for (const name of Object.keys(departures)) this.index(name);
     const wanted: Record<string, string[]> = {};
     const seen: Record<string, string[]> = {};
-    for (const [name, { index }] of this.placed) {
+    for (const [name, { index, isTunnel }] of this.placed) {
+      if (isTunnel === true) continue;
       const left = this.io.take(index);
       const expected = departures[name] ?? [];
       if (left.length === 0 && expected.length === 0) continue;
@@ -246,7 +260,7 @@ export class Lab {
 
   /** Forgets all that left, for tests that look at something else. */
   ignoreDepartures(): void {
-    for (const { index } of this.placed.values()) this.io.take(index);
+    for (const { index, isTunnel } of this.placed.values()) if (isTunnel !== true) this.io.take(index);
   }
 
   /** Drops by reason since the last call. */
@@ -270,9 +284,16 @@ export class Lab {
     const rows = listMacs(this.macMemory).map(({ vlan, macHigh, macLow, port, isStatic }) => {
       const digits = macHigh.toString(16).padStart(4, '0') + (macLow >>> 0).toString(16).padStart(8, '0');
       const mac = (digits.match(/../g) ?? []).join(':');
-      return `${vlan} ${mac} ${nameOf.get(port) ?? `?${port}`}${isStatic ? ' static' : ''}`;
+      const place = port < MAX_PORTS ? (nameOf.get(port) ?? `?${port}`) : this.remoteName(port - MAX_PORTS);
+      return `${vlan} ${mac} ${place}${isStatic ? ' static' : ''}`;
     });
     return rows.sort();
+  }
+
+  /** Address of another VTEP. */
+  remoteName(remote: number): string {
+    const row = listRemotes(this.remoteMemory).find((each) => each.remote === remote);
+    return row === undefined ? `?remote ${remote}` : addressText(row.address, row.family);
   }
 
   /** Checks that nothing is left over and that all books balance. */

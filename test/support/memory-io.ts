@@ -7,21 +7,27 @@
  */
 import { strict as assert } from 'node:assert';
 import type { FrameVector } from '../../src/frames/frame-vector.js';
-import { HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../../src/frames/slab.js';
+import { PEER_CONTINUES } from '../../src/frames/peer-rows.js';
+import { HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab, SPREAD_BYTES } from '../../src/frames/slab.js';
 import type { TransmitQueue } from '../../src/frames/transmit-queue.js';
 import { type PortIo, READY_ERROR, READY_PORTS, READY_WAKE } from '../../src/ports/port.js';
 import * as checksum from '../../src/wire/checksum.js';
-import { readVnet, type TestFrame, vnetBytes } from './frame-builders.js';
+import { readVnet, type TestFrame, type TestPeer, VNET_BYTES, vnetBytes } from './frame-builders.js';
+import { addressRow, addressText } from './tunnel-columns.js';
 
 const GARBAGE = 0xa5;
 const GARBAGE_BYTES = 64;
 
 interface MemoryPort {
   headerBytes: number;
+  /** A UDP socket: `bytes` of its frames are payloads, and each has a peer. */
+  isSocket: boolean;
   arrivals: TestFrame[];
   departures: TestFrame[];
   /** errno of every write, 0 = none. */
   transmitErrno: number;
+  /** errno of every write of joined datagrams, 0 = none. */
+  joinErrno: number;
   /** errno of every read, 0 = none. */
   receiveErrno: number;
   /** Reported with READY_ERROR, like a device that hung up. */
@@ -36,6 +42,7 @@ export class MemoryIo implements PortIo {
   private readonly frames: FrameVector;
   private readonly queue: TransmitQueue;
   private readonly ports = new Map<number, MemoryPort>();
+  private readonly words = new Int32Array(4);
   private isRung = false;
   private nextFirst = 0;
 
@@ -45,12 +52,14 @@ export class MemoryIo implements PortIo {
     this.queue = queue;
   }
 
-  attach(port: number, headerBytes: number): void {
+  attach(port: number, headerBytes: number, isSocket = false): void {
     this.ports.set(port, {
       headerBytes,
+      isSocket,
       arrivals: [],
       departures: [],
       transmitErrno: 0,
+      joinErrno: 0,
       receiveErrno: 0,
       hasHungUp: false,
     });
@@ -101,15 +110,17 @@ export class MemoryIo implements PortIo {
     const port = this.port(number);
     assert.ok(endAt <= slab.bytes.length, 'a read must not pass the slab');
     if (port.receiveErrno !== 0) return -port.receiveErrno;
+    const headroom = HEADROOM_BYTES + (port.isSocket || port.headerBytes > VNET_BYTES ? SPREAD_BYTES : 0);
     let count = 0;
     while (count < maxFrames && port.arrivals.length > 0) {
-      const start = ((at + HEADROOM_BYTES + 15) & ~15) + 2;
+      const start = ((at + headroom + 15) & ~15) + 2;
       if (start + MAX_FRAME_BYTES > endAt) break;
-      const { bytes, vnet } = port.arrivals.shift()!;
+      const { bytes, vnet, peer } = port.arrivals.shift()!;
+      if (port.isSocket) this.writePeer(firstRow + count, peer);
       const end = start + bytes.length;
       slab.bytes.fill(GARBAGE, at, start);
       slab.bytes.fill(GARBAGE, end, Math.min(end + GARBAGE_BYTES, endAt));
-      slab.bytes.set(vnetBytes(vnet).subarray(0, port.headerBytes), start - port.headerBytes);
+      slab.bytes.set(vnetBytes(vnet, port.headerBytes), start - port.headerBytes);
       slab.bytes.set(bytes, start);
       frames.start[firstRow + count] = start;
       frames.length[firstRow + count] = bytes.length;
@@ -121,24 +132,67 @@ export class MemoryIo implements PortIo {
 
   transmitBurst(count: number): void {
     this.bursts.push(count);
-    for (let row = 0; row < count; row++) this.queue.result[row] = this.transmit(row);
+    for (let row = 0; row < count; row++) {
+      const joined = this.joinsMessage(row);
+      this.queue.result[row] = joined ? this.queue.result[row - 1]! : this.transmit(row, count);
+    }
   }
 
   sum(at: number, length: number, initial: number): number {
     return checksum.sum(this.slab.view, at, length, initial);
   }
 
-  private transmit(row: number): number {
+  private transmit(row: number, count: number): number {
     const { queue } = this;
     const port = this.ports.get(queue.port[row]!);
     if (port === undefined) return -19;
+    if (port.joinErrno !== 0 && queue.txPeer.segmentBytes(row) !== 0) return -port.joinErrno;
     if (port.transmitErrno !== 0) return -port.transmitErrno;
     const head = this.piece(queue.headAt[row]!, queue.headBytes[row]!);
     const body = this.piece(queue.bodyAt[row]!, queue.bodyBytes[row]!);
     const all = Buffer.concat([head, body]);
     const vnet = port.headerBytes === 0 ? null : readVnet(all.subarray(0, port.headerBytes));
-    port.departures.push({ bytes: Uint8Array.from(all.subarray(port.headerBytes)), vnet });
+    const frame: TestFrame = { bytes: Uint8Array.from(all.subarray(port.headerBytes)), vnet };
+    if (port.isSocket) this.addMessage(port, row, count, frame);
+    else port.departures.push(frame);
     return 0;
+  }
+
+  /** Whether the row is more of the message of the row before. */
+  private joinsMessage(row: number): boolean {
+    const { queue } = this;
+    if (this.ports.get(queue.port[row]!)?.isSocket !== true) return false;
+    return (queue.txPeer.flags(row) & PEER_CONTINUES) !== 0;
+  }
+
+  /** One message of all rows that belong together, as native/messages.c sends it. */
+  private addMessage(port: MemoryPort, first: number, count: number, { bytes }: TestFrame): void {
+    const { queue, words } = this;
+    const parts = [bytes];
+    for (let row = first + 1; row < count && this.joinsMessage(row); row++) {
+      assert.equal(queue.port[row], queue.port[first], 'rows of a message have one port');
+      const head = this.piece(queue.headAt[row]!, queue.headBytes[row]!);
+      parts.push(head, this.piece(queue.bodyAt[row]!, queue.bodyBytes[row]!));
+    }
+    queue.txPeer.readAddress(first, words, 0);
+    const family = queue.txPeer.family(first);
+    assert.ok(family === 4 || family === 6, 'a datagram goes to somebody');
+    const message = Uint8Array.from(Buffer.concat(parts));
+    assert.ok(message.length <= 65_507, 'a message is no longer than a datagram can be');
+    const peer: TestPeer = {
+      address: addressText(words, family),
+      port: queue.txPeer.port(first),
+      segmentBytes: queue.txPeer.segmentBytes(first),
+      trafficClass: queue.txPeer.trafficClass(first),
+    };
+    port.departures.push({ bytes: message, vnet: null, peer });
+  }
+
+  private writePeer(row: number, peer: TestPeer | undefined): void {
+    assert.ok(peer !== undefined, 'a datagram comes from somebody');
+    const [family, ...address] = addressRow(peer.address) as [number, ...number[]];
+    const { segmentBytes = 0, trafficClass = 0 } = peer;
+    this.frames.rxPeer.write(row, family, peer.port, 0, Int32Array.from(address), 0, segmentBytes, trafficClass, 0);
   }
 
   private piece(at: number, bytes: number): Uint8Array {

@@ -23,6 +23,7 @@ import {
   type Program,
   ROLE_INSIDE,
   ROLE_UPLINK,
+  ROUTE_INTS,
   ROUTE_PLAIN,
   TRANSLATE_PORTS,
 } from '../../src/datapath/program.js';
@@ -233,6 +234,8 @@ function routeRow(prefix: string, length: number, network: number, hop: string |
     network,
     ...(hop === null ? [0, 0, 0, 0] : wordsOf(hop)),
     flags,
+    // Behind that is what only routes to other hosts have.
+    ...new Array<number>(ROUTE_INTS - 12).fill(0),
   ];
 }
 

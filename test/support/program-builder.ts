@@ -10,6 +10,7 @@ import {
   ACCEPTS_TSO6,
   ACCEPTS_USO,
   NETWORK_FILTER_CONTROL,
+  NETWORK_TELLS_MTU,
   PORT_ISOLATED,
   type Program,
   STATIC_MAC_INTS,
@@ -19,6 +20,7 @@ import {
 } from '../../src/datapath/program.js';
 import { mac } from './frame-builders.js';
 import { gatewayFlags, type NetworkWithGateway, routerColumns } from './router-columns.js';
+import { type OverlaySettings, tunnelColumns, type VtepSettings } from './tunnel-columns.js';
 
 export const ACCEPTS_ALL = ACCEPTS_CHECKSUM | ACCEPTS_TSO4 | ACCEPTS_TSO6 | ACCEPTS_TSO_ECN | ACCEPTS_USO;
 
@@ -26,9 +28,13 @@ export interface NetworkSettings extends NetworkWithGateway {
   mtu?: number;
   ageingSeconds?: number;
   filterControl?: boolean;
+  /** Senders of too large packets are told. */
+  tellsMtu?: boolean;
   macLimit?: number;
   /** Frames per second and port, 0 = no limit. */
   storm?: { broadcast?: number; multicast?: number; unknownUnicast?: number };
+  /** It has a tunnel (tunnel-columns.ts). */
+  overlay?: OverlaySettings;
 }
 
 export interface PortSettings {
@@ -43,6 +49,12 @@ export interface PortSettings {
   statics?: readonly (string | { vlan: number; mac: string })[];
   /** CAPTURE_* of src/datapath/program.ts. */
   capture?: number;
+  /** Name of the VTEP that it belongs to. */
+  vtep?: string;
+  /** It is a UDP socket: what comes and goes has a peer. */
+  isSocket?: boolean;
+  /** It stands for the tunnel of its network. */
+  isTunnel?: boolean;
 }
 
 /** A port with its row. */
@@ -66,6 +78,7 @@ export function buildProgram(
   networks: ReadonlyMap<string, NetworkSettings>,
   ports: readonly PlacedPort[],
   captureSnaplen = 0,
+  vteps: Readonly<Record<string, VtepSettings>> = {},
 ): Program {
   const names = [...networks.keys()];
   const networkOf = (port: PlacedPort): number => names.indexOf(port.network ?? DEFAULT_NETWORK);
@@ -78,6 +91,7 @@ export function buildProgram(
     return port.index;
   };
   const trunks: Int32Array[] = [];
+  const routing = routerColumns([...networks], portOf);
   const program = {
     version,
     portCount,
@@ -89,7 +103,8 @@ export function buildProgram(
     members: Int32Array.from(members.flat()),
     staticMacs: Int32Array.from(placed.flatMap((port) => staticRows(port, networkOf(port)))),
     trunkSets: new Int32Array(0),
-    ...routerColumns([...networks], portOf),
+    ...routing,
+    ...tunnelColumns(networks, placed, vteps, routing.networkRole),
     captureSnaplen,
   };
   for (const port of placed) writePort(program, port, networkOf(port), trunks);
@@ -102,7 +117,8 @@ function portColumns(count: number) {
     portNetwork: new Int32Array(count).fill(-1),
     portSerial: new Int32Array(count).fill(-1),
     portHeaderBytes: new Uint8Array(count),
-    portAccepts: new Uint8Array(count),
+    portAccepts: new Uint16Array(count),
+    portUdp: new Int32Array(count),
     portFlags: new Uint8Array(count),
     portVlanMode: new Uint8Array(count),
     portVlan: new Int32Array(count),
@@ -118,7 +134,10 @@ function networkColumns(networks: readonly NetworkSettings[]) {
     networkAgeingMs: column(({ ageingSeconds }) => 1000 * (ageingSeconds ?? DEFAULT_AGEING_SECONDS)),
     networkFlags: Uint8Array.from(
       networks,
-      (network) => gatewayFlags(network) | (network.filterControl ? NETWORK_FILTER_CONTROL : 0),
+      (network) =>
+        gatewayFlags(network) |
+        (network.filterControl ? NETWORK_FILTER_CONTROL : 0) |
+        (network.tellsMtu ? NETWORK_TELLS_MTU : 0),
     ),
     networkMacLimit: column(({ macLimit }) => macLimit ?? 131072),
     networkStormBroadcast: column(({ storm }) => storm?.broadcast ?? 0),

@@ -9,15 +9,17 @@ import { Counters, createCounterMemory } from '../../src/datapath/counters.js';
 import { Datapath } from '../../src/datapath/datapath.js';
 import type { FrameTap } from '../../src/datapath/frame-tap.js';
 import { createNat, type Nat } from '../../src/datapath/nat.js';
-import { MAX_NETWORKS, MAX_PORTS, type Program } from '../../src/datapath/program.js';
+import { MAX_NETWORKS, MAX_PORTS, MAX_REMOTES, type Program } from '../../src/datapath/program.js';
 import { Punts } from '../../src/datapath/punts.js';
 import { FrameVector } from '../../src/frames/frame-vector.js';
-import { createSlab, HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab } from '../../src/frames/slab.js';
+import type { PeerRows } from '../../src/frames/peer-rows.js';
+import { createSlab, HEADROOM_BYTES, MAX_FRAME_BYTES, type Slab, SPREAD_BYTES } from '../../src/frames/slab.js';
 import { TransmitQueue } from '../../src/frames/transmit-queue.js';
 import { createInjectMemory, InjectRingReader } from '../../src/ports/inject-ring.js';
 import { OutboundRingReader } from '../../src/ports/outbound-ring.js';
 import { type PortIo, READY_PORTS } from '../../src/ports/port.js';
 import { createMacMemory, MacTable } from '../../src/tables/mac-table.js';
+import { createRemoteMemory, RemoteTable } from '../../src/tables/remote-table.js';
 import * as checksum from '../../src/wire/checksum.js';
 
 /** Writes the next frame of `port` to `at` of the slab (its vnet header right before); returns its length, -1 = no more. */
@@ -34,6 +36,8 @@ export interface RigOptions {
   senders: readonly number[];
   source: FrameSource;
   sink?: FrameSink;
+  /** Ports that are UDP sockets, and who says from whom each of their messages is. */
+  sockets?: { ports: readonly number[]; writePeer: (peers: PeerRows, row: number) => void };
   /** Fills the memory around each frame, and is checked afterwards; -1 = leave it as it is. */
   poison?: number;
   nowMs?: () => number;
@@ -47,6 +51,7 @@ export interface Rig {
   injectMemory: SharedArrayBuffer;
   macs: MacTable;
   macMemory: SharedArrayBuffer;
+  remotes: RemoteTable;
   nat: Nat;
   counters: Counters;
   datapath: Datapath;
@@ -60,7 +65,8 @@ export function createRig(options: RigOptions): Rig {
   const queue = new TransmitQueue(slab);
   const io = new RigIo(slab, frames, queue, options);
   const macMemory = createMacMemory();
-  const macs = new MacTable(macMemory, MAX_PORTS, MAX_NETWORKS, 0x5eed);
+  const macs = new MacTable(macMemory, MAX_PORTS + MAX_REMOTES, MAX_NETWORKS, 0x5eed);
+  const remotes = new RemoteTable(createRemoteMemory(MAX_REMOTES), 0x5eed);
   const nat = createNat(1024, 0x5eed, 0xbeef, 0);
   const counters = new Counters(createCounterMemory());
   const nowMs = options.nowMs ?? (() => 0);
@@ -77,6 +83,7 @@ export function createRig(options: RigOptions): Rig {
     outlet,
     punts,
     macs,
+    remotes,
     nat,
     counters,
     tap: SILENT_TAP,
@@ -86,7 +93,7 @@ export function createRig(options: RigOptions): Rig {
   };
   const datapath = new Datapath(parts);
   datapath.adopt(options.program);
-  return { slab, frames, queue, io, injectMemory, macs, macMemory, nat, counters, datapath };
+  return { slab, frames, queue, io, injectMemory, macs, macMemory, remotes, nat, counters, datapath };
 }
 
 export class RigIo implements PortIo {
@@ -98,6 +105,7 @@ export class RigIo implements PortIo {
   private readonly queue: TransmitQueue;
   private readonly senders: Int32Array;
   private readonly poison: number;
+  private readonly sockets: RigOptions['sockets'];
   private nextSender = 0;
   /** Pairs of offsets between which there is poison. */
   private readonly poisoned = new Int32Array(4 * 512);
@@ -111,6 +119,7 @@ export class RigIo implements PortIo {
     this.source = options.source;
     this.sink = options.sink ?? (() => 0);
     this.poison = options.poison ?? -1;
+    this.sockets = options.sockets;
   }
 
   wait(_timeoutMicros: number): number {
@@ -124,16 +133,20 @@ export class RigIo implements PortIo {
 
   receiveBurst(port: number, firstRow: number, maxFrames: number, at: number, endAt: number): number {
     if (firstRow === 0 && this.poison >= 0) this.checkPoison();
+    const isSocket = this.sockets?.ports.includes(port) === true;
+    const headroom = HEADROOM_BYTES + (isSocket ? SPREAD_BYTES : 0);
     let count = 0;
     while (count < maxFrames) {
-      const start = ((at + HEADROOM_BYTES + 15) & ~15) + 2;
+      const start = ((at + headroom + 15) & ~15) + 2;
       if (start + MAX_FRAME_BYTES > endAt) break;
       if (this.poison >= 0) this.slab.bytes.fill(this.poison, at, start);
       const length = this.source(port, this.slab, start);
       if (length < 0) break;
       this.frames.start[firstRow + count] = start;
       this.frames.length[firstRow + count] = length;
-      if (this.poison >= 0) this.surround(at, start, start + length);
+      if (isSocket) this.sockets?.writePeer(this.frames.rxPeer, firstRow + count);
+      // Datagrams are moved to where others were.
+      if (this.poison >= 0 && !isSocket) this.surround(at, start, start + length);
       at = start + length;
       count++;
     }

@@ -23,6 +23,7 @@ import {
   NETWORK_ADVERTISE,
   NETWORK_DHCP,
   NETWORK_SHARED_GATEWAY,
+  NETWORK_SUPPRESS,
   OWN_ADDRESS_INTS,
   OWN_GATEWAY,
   OWN_POOL,
@@ -33,8 +34,8 @@ import {
   ROLE_UPLINK,
   ROUTE_INTS,
   ROUTE_PLAIN,
+  ROUTE_REMOTE,
   STATIC_NAT_INTS,
-  TRANSLATE_ADDRESSES,
   TRANSLATE_NONE,
   TRANSLATE_PORTS,
   TRANSLATE_PREFIX,
@@ -53,7 +54,6 @@ const FILTERING = {
 const TRANSLATE = {
   none: TRANSLATE_NONE,
   ports: TRANSLATE_PORTS,
-  addresses: TRANSLATE_ADDRESSES,
   prefix: TRANSLATE_PREFIX,
 } as const;
 
@@ -95,22 +95,34 @@ export interface GatewaySettings {
   addresses: readonly string[];
   /** MAC of the router; `gatewayMac(row)` unless given. */
   mac?: string;
+  /** Second MAC of the router, on a network of several hosts. */
+  ownMac?: string;
   /** The host owns the addresses. */
   shared?: boolean;
+  /** weft keeps questions for known stations from flooding. */
+  suppress?: boolean;
   advertise?: boolean;
   dhcp?: boolean;
   /** Name of the port of the gateway's services. */
   service?: string;
   routesTo?: readonly string[];
-  routes?: readonly { to: string; network: string; via?: string; plain?: boolean }[];
+  routes?: readonly { to: string; network: string; via?: string; plain?: boolean; remote?: RemoteHop }[];
   /** Stations that need no ARP. */
-  neighbours?: readonly { address: string; mac: string; port: string }[];
+  neighbours?: readonly { address: string; mac: string; port?: string }[];
   /** This is the uplink of another network. */
   uplinkOf?: string;
   nextHops?: readonly string[];
   /** External addresses that belong to one inside address; the others are for NAPT. */
   reserved?: readonly string[];
   nat?: NatSettings;
+}
+
+/** Through a tunnel to the router of another host. */
+export interface RemoteHop {
+  vtep: string;
+  mac: string;
+  /** -1 = that of the network. */
+  vni: number;
 }
 
 export interface NetworkWithGateway {
@@ -140,14 +152,15 @@ export function routerColumns(
     networkKey: Int32Array.from({ length: count }, (_, row) => 1000 + row),
     gatewayMacHigh: new Int32Array(count),
     gatewayMacLow: new Int32Array(count),
+    ownRouterMacHigh: new Int32Array(count),
+    ownRouterMacLow: new Int32Array(count),
     networkServicePort: new Int32Array(count).fill(-1),
     networkUplink: new Int32Array(count).fill(-1),
     natPolicy: new Int32Array(count * NAT_POLICY_INTS),
   };
   for (const { name, row, gateway } of gateways) {
-    const bytes = new DataView(Uint8Array.from(mac(gateway.mac ?? gatewayMac(row))).buffer);
-    columns.gatewayMacHigh[row] = bytes.getUint16(0);
-    columns.gatewayMacLow[row] = bytes.getInt32(2);
+    [columns.gatewayMacHigh[row], columns.gatewayMacLow[row]] = macWords(gateway.mac ?? gatewayMac(row));
+    [columns.ownRouterMacHigh[row], columns.ownRouterMacLow[row]] = macWords(gateway.ownMac ?? '00:00:00:00:00:00');
     columns.networkRole[row] = gateway.uplinkOf === undefined ? ROLE_INSIDE : ROLE_UPLINK;
     columns.networkUplink[row] = gateway.uplinkOf === undefined ? uplinkRowOf(name) : rowOf(gateway.uplinkOf);
     if (gateway.service !== undefined) columns.networkServicePort[row] = portOf(gateway.service);
@@ -197,6 +210,7 @@ export function gatewayFlags({ gateway }: NetworkWithGateway): number {
   if (gateway === undefined) return 0;
   return (
     (gateway.shared ? NETWORK_SHARED_GATEWAY : 0) |
+    (gateway.suppress ? NETWORK_SUPPRESS : 0) |
     (gateway.advertise ? NETWORK_ADVERTISE : 0) |
     (gateway.dhcp ? NETWORK_DHCP : 0)
   );
@@ -248,10 +262,11 @@ function routesOf(
   gateways: readonly PlacedGateway[],
   rowOf: (name: string) => number,
 ): number[][] {
-  const route = (to: string, network: string, via?: string, plain = false) => {
+  const route = (to: string, network: string, via?: string, plain = false, remote?: RemoteHop) => {
     const [prefix, length] = cidr(to);
     const hop = via === undefined ? [0, 0, 0, 0] : words(via);
-    return [...prefix, length, rowOf(network), ...hop, plain ? ROUTE_PLAIN : 0];
+    const flags = (plain ? ROUTE_PLAIN : 0) | (remote === undefined ? 0 : ROUTE_REMOTE);
+    return [...prefix, length, rowOf(network), ...hop, flags, ...remoteHop(remote)];
   };
   const connected = (of: string) =>
     (gateways.find((each) => each.name === of)?.gateway.addresses ?? []).map((text) => route(text, of));
@@ -260,7 +275,7 @@ function routesOf(
   const hops = (of: string, from: GatewaySettings) =>
     (from.nextHops ?? []).map((hop) => route(hop.includes(':') ? '::/0' : '0.0.0.0/0', of, hop));
   return [
-    ...(gateway.routes ?? []).map(({ to, network, via, plain }) => route(to, network, via, plain)),
+    ...(gateway.routes ?? []).map(({ to, network, via, plain, remote }) => route(to, network, via, plain, remote)),
     ...connected(name),
     ...others.flatMap(connected),
     ...(uplink === undefined ? [] : [...connected(uplink.name), ...hops(uplink.name, uplink.gateway)]),
@@ -268,10 +283,22 @@ function routesOf(
   ];
 }
 
+/** Words and family of the VTEP, MAC, VNI. */
+function remoteHop(remote: RemoteHop | undefined): number[] {
+  if (remote === undefined) return [0, 0, 0, 0, 0, 0, 0, -1];
+  const [family, ...vtep] = address(remote.vtep) as [number, ...number[]];
+  return [...vtep, family, ...macWords(remote.mac), remote.vni];
+}
+
+/** High and low half. */
+function macWords(text: string): [number, number] {
+  const bytes = new DataView(Uint8Array.from(mac(text)).buffer);
+  return [bytes.getUint16(0), bytes.getInt32(2)];
+}
+
 function neighbourRows(row: number, gateway: GatewaySettings, portOf: (name: string) => number): number[][] {
   return (gateway.neighbours ?? []).map(({ address: text, mac: station, port }) => {
-    const bytes = new DataView(Uint8Array.from(mac(station)).buffer);
-    return [row, ...address(text), bytes.getUint16(0), bytes.getInt32(2), portOf(port)];
+    return [row, ...address(text), ...macWords(station), port === undefined ? -1 : portOf(port)];
   });
 }
 

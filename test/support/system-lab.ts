@@ -254,11 +254,15 @@ export async function readLinks(path: string | null): Promise<Link[]> {
   }));
 }
 
-/** A lab for the suite that calls this: its daemon runs before the first test, and it is closed after the last. */
-export function useLab(timeoutMs = 120_000): Lab {
+/**
+ * A lab for the suite that calls this: its daemon runs before the first test, and it is closed after the last. `prepare` comes
+ * before the daemon starts.
+ */
+export function useLab(timeoutMs = 120_000, prepare: (lab: Lab) => Promise<void> = async () => {}): Lab {
   const lab = new Lab();
   before(async function startLab() {
     this.timeout(timeoutMs);
+    await prepare(lab);
     await lab.open();
   });
   afterEach(function showLog() {

@@ -1,5 +1,5 @@
 /** Plain traffic for millions of frames: what the heap test and the micro-benchmark run through a rig. */
-import type { Program } from '../../src/datapath/program.js';
+import { ACCEPTS_TUNNEL_GSO, MAX_PORTS, type Program } from '../../src/datapath/program.js';
 import type { MacTable } from '../../src/tables/mac-table.js';
 import {
   BROADCAST,
@@ -19,9 +19,16 @@ import {
   vnetBytes,
 } from './frame-builders.js';
 import { ping } from './network-frames.js';
-import { buildProgram, DEFAULT_NETWORK, type NetworkSettings, type PortSettings } from './program-builder.js';
+import {
+  ACCEPTS_ALL,
+  buildProgram,
+  DEFAULT_NETWORK,
+  type NetworkSettings,
+  type PortSettings,
+} from './program-builder.js';
 import type { FrameSource } from './rig.js';
 import { gatewayMac } from './router-columns.js';
+import { tunnelPorts, underlayNetworks, type VtepSettings } from './tunnel-columns.js';
 
 export interface Workload {
   name: string;
@@ -47,6 +54,7 @@ const WORLD = '198.51.100.7';
 const INSIDE6 = 'fd00:a::2';
 const WORLD6 = '2001:db8:f::7';
 const NEXT_HOPS = ['203.0.113.254', '2001:db8:e::fe'];
+const TUNNEL_OFFLOAD = { headerBytes: 24, accepts: ACCEPTS_ALL | ACCEPTS_TUNNEL_GSO };
 const GATEWAYS: [string, NetworkSettings][] = [
   [
     DEFAULT_NETWORK,
@@ -91,6 +99,14 @@ export const WORKLOADS: readonly Workload[] = [
   workload('checksum finished, 1514 B', [{}, { accepts: 0 }], [partialFrame()]),
   workload('super-frame, 64 KiB, whole', [{}, {}], [largest()]),
   workload('super-frame, 64 KiB, cut into 45', [{}, { accepts: 0 }], [largest()]),
+  tunnelled('into a tunnel, socket, 60 B', { kind: 'socket' }, 1, small(1, 2)),
+  tunnelled('into a tunnel, TAP, 60 B', { kind: 'tap' }, 1, small(1, 2)),
+  tunnelled('into a tunnel, TAP, checksum, 1514 B', { kind: 'tap', checksum: true }, 1, partialFrame()),
+  tunnelled('into a tunnel, socket, 64 KiB, cut', { kind: 'socket' }, 1, largest()),
+  tunnelled('into a tunnel, TAP, 64 KiB, whole', { kind: 'tap', ...TUNNEL_OFFLOAD }, 1, largest(65_400)),
+  tunnelled('into a tunnel, 100 peers, 60 B', { kind: 'socket' }, 100, broadcast()),
+  remoteStations('2 stations behind 2 VTEPs, 60 B', 2, 2),
+  remoteStations('100000 stations behind 1000 VTEPs, 60 B', 100_000, 1000),
   routed('routed, 60 B', toGateway(ipv4({ from: INSIDE, to: OTHER }, udp(4000, 53, pattern(SMALL_PAYLOAD))))),
   routed('NAT, 60 B', toGateway(ipv4({ from: INSIDE, to: WORLD }, udp(4000, 53, pattern(SMALL_PAYLOAD))))),
   routed('NAT, 60 B, 512 flows', ...numberedFlows(512)),
@@ -108,6 +124,29 @@ function workload(name: string, ports: PortSettings[], frames: readonly TestFram
   if (frames.length === 1) known.push({ mac: numberedMac(2), port: RECEIVER });
   const isHeavy = ports.length > 2 || frames[0]!.bytes.length > 2000;
   return { name, program, senders: [SENDER], isHeavy, known, source: rotating(frames) };
+}
+
+/** What a station sends goes to `peers` other VTEPs. */
+function tunnelled(name: string, vtep: Omit<VtepSettings, 'address'>, peers: number, frame: TestFrame): Workload {
+  const vteps = { v: { ...vtep, address: '192.0.2.1' } };
+  const floods = Array.from({ length: peers }, (_, n) => `198.18.${n >> 8}.${n & 255}`);
+  const networks = new Map<string, NetworkSettings>([
+    [DEFAULT_NETWORK, { overlay: { vtep: 'v', vni: 5000, floods } }],
+    ...underlayNetworks(vteps),
+  ]);
+  const ports: [string, PortSettings][] = [['station', {}], ...tunnelPorts(networks, vteps)];
+  const placed = ports.map(([port, settings], index) => ({ ...settings, name: port, index, serial: index + 1 }));
+  const program = buildProgram(1, networks, placed, 0, vteps);
+  const isHeavy = peers > 1 || frame.bytes.length > 2000;
+  return { name, program, senders: [SENDER], isHeavy, known: [], source: rotating([frame]) };
+}
+
+/** Stations that the switch knows to be behind other VTEPs; a table that is new gives these the rows 0, 1 ... */
+function remoteStations(name: string, stations: number, vteps: number): Workload {
+  const known = Array.from({ length: stations }, (_, n) => ({ mac: numberedMac(n), port: MAX_PORTS + (n % vteps) }));
+  const frames = known.map((_, n) => small(stations + 1, (n * 40503) % stations));
+  const template = tunnelled(name, { kind: 'tap' }, vteps, small(1, 2));
+  return { ...template, isHeavy: true, known, source: rotating(frames) };
 }
 
 /** A station of a nat network, one of another network, and the outside. */
@@ -178,8 +217,8 @@ function partialFrame(): TestFrame {
   return { bytes: whole.bytes, vnet: { ...whole.vnet!, gsoType: 0 } };
 }
 
-function largest(): TestFrame {
-  const frame = ether({ from: numberedMac(1), to: numberedMac(2) }, ipv4(V4, tcp({}, pattern(65_495))));
+function largest(payloadBytes = 65_495): TestFrame {
+  const frame = ether({ from: numberedMac(1), to: numberedMac(2) }, ipv4(V4, tcp({}, pattern(payloadBytes))));
   return superFrame(frame, GSO_TCP4, 1460);
 }
 
@@ -187,6 +226,6 @@ function largest(): TestFrame {
 export function introduce(macs: MacTable, workload: Workload): void {
   for (const { mac, port } of workload.known) {
     const view = new DataView(Uint8Array.from(mac.split(':'), (digits) => Number.parseInt(digits, 16)).buffer);
-    macs.learn(0, workload.program.portVlan[port]!, view.getUint16(0), view.getInt32(2), port, 0, MANY_MACS * 2);
+    macs.learn(0, workload.program.portVlan[port] ?? 0, view.getUint16(0), view.getInt32(2), port, 0, MANY_MACS * 2);
   }
 }
