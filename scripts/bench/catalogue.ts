@@ -1,11 +1,14 @@
-// Every system and every workload, in the order in which they run and appear. Two families, because they connect different
-// things: a switch joins two stations of one network, a NAT a station and the outside.
+// Every system and every workload, in the order in which they run and appear. Three families, because they connect different
+// things: a switch joins two stations of one network, a NAT a station and the outside, an overlay two stations on different hosts.
 import { bridge } from './systems/bridge.js';
 import { cLoop } from './systems/c-loop.js';
 import { cLoopNat, masquerade, routed } from './systems/nat-kernel.js';
 import { pasta } from './systems/nat-pasta.js';
 import { slirp4netns, slirp1500 } from './systems/nat-slirp4netns.js';
 import { weftNat, weftNatRouted } from './systems/nat-weft.js';
+import { kernelVxlan } from './systems/overlay-kernel.js';
+import { ovsVxlan } from './systems/overlay-ovs.js';
+import { weftSocket, weftTap } from './systems/overlay-weft.js';
 import { ovs, ovsTso } from './systems/ovs.js';
 import type { System } from './systems/system.js';
 import { vde } from './systems/vde.js';
@@ -13,11 +16,12 @@ import { weft } from './systems/weft.js';
 import { capacity } from './workloads/capacity.js';
 import { captureCost, captureLoss } from './workloads/capture.js';
 import { controlPlane } from './workloads/control-plane.js';
-import { latency, natLatency } from './workloads/latency.js';
+import { latency, natLatency, overlayLatency } from './workloads/latency.js';
 import { natConnections, natOffered, natSustained } from './workloads/nat-connections.js';
 import { natExpiry, natFlows } from './workloads/nat-flows.js';
-import { natTcpWorkloads, tcpWorkloads } from './workloads/tcp.js';
-import { udp64 } from './workloads/udp.js';
+import { overlayScale, overlayScaleSocket } from './workloads/overlay-scale.js';
+import { natTcpWorkloads, overlayTcpWorkloads, tcpWorkloads } from './workloads/tcp.js';
+import { overlayUdp64, udp64 } from './workloads/udp.js';
 import { idlePorts, learnedMacs } from './workloads/weft-scaling.js';
 import type { WeftWorkload, Workload } from './workloads/workload.js';
 
@@ -47,7 +51,15 @@ const nat: Family = {
   weftWorkloads: [natFlows, natExpiry],
 };
 
-export const families: readonly Family[] = [switching, nat];
+const overlay: Family = {
+  name: 'overlay',
+  subject: weftTap.name,
+  systems: [weftTap, weftSocket, kernelVxlan, ovsVxlan],
+  workloads: [...overlayTcpWorkloads, overlayUdp64, overlayLatency],
+  weftWorkloads: [overlayScale, overlayScaleSocket],
+};
+
+export const families: readonly Family[] = [switching, nat, overlay];
 
 /** The system of weft that has this metric. */
 export function subjectOf(metric: string): string {

@@ -2,7 +2,7 @@
 //
 //   namespace PREFIX-a [pa 10.213.0.10] ---- system under test ---- [pb 10.213.0.11] namespace PREFIX-b
 //
-// The same for every system: interface names, addresses, MTU 1500, no IPv6 (its router solicitations would be counted),
+// The same for every system: interface names, addresses, MTU (1500; less through a tunnel), no IPv6 (its router solicitations would be counted),
 // and, once a first exchange has taught the switch both MAC addresses, permanent neighbour entries: a flood must not be
 // able to starve the ARP that keeps it going. Nothing outside the namespaces made here is ever touched.
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
@@ -142,11 +142,12 @@ export function buildLab(
   bench: Bench,
   system: string,
   connect: (site: Site) => Promise<{ a: End; b: End }>,
+  mtu = MTU,
 ): Promise<Lab> {
   return assembleLab(bench, system, async (site) => {
     const ends = await connect(site);
-    const a = await configure(ends.a, ADDRESSES.a);
-    const b = await configure(ends.b, ADDRESSES.b);
+    const a = await configure(ends.a, ADDRESSES.a, mtu);
+    const b = await configure(ends.b, ADDRESSES.b, mtu);
     await exchange(bench, a, b, 20);
     await pinNeighbour(a, b);
     await pinNeighbour(b, a);
@@ -252,17 +253,17 @@ export function ownPrefix(): string {
   return `${NAME_START}${process.pid}`;
 }
 
-async function configure(end: End, address: string): Promise<Station> {
+async function configure(end: End, address: string, mtu: number): Promise<Station> {
   const { namespace, ifname } = end;
   if (!end.isConfigured) {
-    await run('ip', ['-n', namespace, 'link', 'set', ifname, 'mtu', String(MTU), 'up']);
+    await run('ip', ['-n', namespace, 'link', 'set', ifname, 'mtu', String(mtu), 'up']);
     await run('ip', ['-n', namespace, 'addr', 'add', `${address}/${PREFIX_LENGTH}`, 'dev', ifname]);
   }
   const [link] = JSON.parse(await run('ip', ['-j', '-n', namespace, 'link', 'show', 'dev', ifname])) as {
     address: string;
     mtu: number;
   }[];
-  if (link!.mtu !== MTU) throw new Error(`${ifname} in ${namespace} has MTU ${link!.mtu} instead of ${MTU}`);
+  if (link!.mtu !== mtu) throw new Error(`${ifname} in ${namespace} has MTU ${link!.mtu} instead of ${mtu}`);
   return { namespace, ifname, address, mac: link!.address };
 }
 

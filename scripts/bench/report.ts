@@ -129,8 +129,11 @@ function weftTable({ subject, weftWorkloads }: Family, { samples }: Results): st
 
 function verdictTable({ samples }: Results): string {
   const titles = new Map(allMetrics.map((metric) => [metric.id, metric.title]));
-  const row = ({ metric, peer, divisor, atLeast, atMost, value, isMet }: Verdict) => [
-    [titles.get(metric)!, peer ?? titles.get(divisor ?? '')].filter((part) => part !== undefined).join(' / '),
+  const row = ({ metric, system, peer, divisor, atLeast, atMost, value, isMet }: Verdict) => [
+    [
+      `${system === undefined ? '' : `${system}: `}${titles.get(metric)!}`,
+      ...[peer ?? titles.get(divisor ?? '')].filter((part) => part !== undefined),
+    ].join(' / '),
     atLeast === undefined ? `at most ${atMost}` : `at least ${atLeast}`,
     value.toFixed(2),
     isMet ? 'met' : 'MISSED',

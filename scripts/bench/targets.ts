@@ -4,6 +4,8 @@ import { ratioOf, ratioOfMetrics, type Sample, summarise } from './statistics.js
 
 interface Target {
   readonly metric: string;
+  /** The system that is judged; absent: that of the metric's family. */
+  readonly system?: string;
   /** The peer whose value weft's is divided by; absent: weft's own value counts. */
   readonly peer?: string;
   /** Or the metric of weft's own whose value it is divided by. */
@@ -12,6 +14,7 @@ interface Target {
   readonly atMost?: number;
 }
 
+const OVERLAY_TCP = ['overlay-tcp-1', 'overlay-tcp-1-reverse'];
 const TCP = ['tcp-1', 'tcp-1-reverse', 'tcp-4', 'tcp-4-reverse'];
 
 export const targets: readonly Target[] = [
@@ -40,6 +43,17 @@ export const targets: readonly Target[] = [
   { metric: 'nat-offered-failed', atMost: 0 },
   { metric: 'nat-flows', atLeast: 0.7 },
   { metric: 'nat-expiry-turn', atMost: 1000 },
+  ...OVERLAY_TCP.map((metric) => ({ metric, peer: 'ovs-vxlan', atLeast: 4 })),
+  ...OVERLAY_TCP.map((metric) => ({ metric, peer: 'kernel-vxlan', atLeast: 0.6 })),
+  ...OVERLAY_TCP.map((metric) => ({ metric, system: 'weft-socket', peer: 'ovs-vxlan', atLeast: 3 })),
+  { metric: 'overlay-udp-64', peer: 'ovs-vxlan', atLeast: 2 },
+  { metric: 'overlay-udp-64', system: 'weft-socket', peer: 'ovs-vxlan', atLeast: 2 },
+  { metric: 'overlay-latency-p50', peer: 'ovs-vxlan', atMost: 1 },
+  { metric: 'overlay-latency-p50', system: 'weft-socket', peer: 'ovs-vxlan', atMost: 1 },
+  { metric: 'overlay-scale', atLeast: 0.8 },
+  { metric: 'overlay-scale-in', atLeast: 0.8 },
+  { metric: 'overlay-scale-socket', atLeast: 0.8 },
+  { metric: 'overlay-scale-socket-in', atLeast: 0.8 },
 ];
 
 export interface Verdict extends Target {
@@ -57,8 +71,8 @@ export function judge(samples: readonly Sample[]): Verdict[] {
   });
 }
 
-function measuredOf(samples: readonly Sample[], { metric, peer, divisor }: Target): number | undefined {
-  const subject = subjectOf(metric);
+function measuredOf(samples: readonly Sample[], { metric, system, peer, divisor }: Target): number | undefined {
+  const subject = system ?? subjectOf(metric);
   if (divisor !== undefined) return ratioOfMetrics(samples, subject, metric, divisor);
   if (peer !== undefined) return ratioOf(samples, metric, subject, peer)?.ratio;
   return summarise(samples, subject, metric)?.median;

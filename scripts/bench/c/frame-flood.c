@@ -1,11 +1,13 @@
 /* frame-flood -i IFNAME -d MAC -s MAC -f IPV4 -t IPV4
  *             [-l BYTES] [-T SECONDS] [-n FRAMES] [-r FRAMES_PER_SECOND] [-D COUNT] [-S COUNT] [-F COUNT]
+ *             [-V VNI -m MAC -o IPV4 -O IPV4 [-P COUNT]]
  *
  * Pushes Ethernet frames (IPv4, UDP) of BYTES (without the checksum; 60, the minimum, unless told otherwise) out of an
  * interface through AF_PACKET, past the queueing discipline. -D and -S let the destination or source MAC walk through COUNT
  * consecutive addresses, beginning with the given one; -F lets the frames belong to COUNT flows, one after the other: 16
- * source addresses, then 2048 source ports, then destination addresses, from the given ones on. Ends after SECONDS or FRAMES,
- * whichever is first.
+ * source addresses, then 2048 source ports, then destination addresses, from the given ones on. -V puts each frame into VXLAN
+ * (RFC 7348), to the MAC and address -m and -o, from COUNT consecutive addresses beginning with -O: source MAC k always from address
+ * k modulo COUNT. Ends after SECONDS or FRAMES, whichever is first.
  * Prints {"sent": frames the driver took, "refused": turned away by a full queue, "seconds": s}. */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -26,8 +28,13 @@
 #define FIRST_PORT 4000
 #define FLOW_SOURCES 16
 #define FLOW_PORTS 2048
+#define VXLAN_PORT 4789
+#define VXLAN_AT 42
+#define OUTER_BYTES 50
 
-static unsigned char frames[BATCH][MAX_FRAME_BYTES];
+static unsigned char wires[BATCH][OUTER_BYTES + MAX_FRAME_BYTES];
+/* The frames themselves, behind their outer headers. */
+static unsigned char *frames[BATCH];
 
 static void parse_mac(const char *text, unsigned char *mac) {
   unsigned p[6];
@@ -49,6 +56,9 @@ struct plan {
   unsigned bytes;
   uint64_t duration, wanted;
   double rate; /* frames per second; 0: as fast as possible */
+  int has_outer;
+  unsigned char outer_to[6];
+  uint32_t vni, outer_ip_to, outer_ip_from, vteps;
 };
 
 /* RFC 1071 over the 20 bytes of an IPv4 header. */
@@ -78,6 +88,35 @@ static void write_frame(unsigned char *frame, const struct plan *plan) {
   put16(udp, FIRST_PORT);
   put16(udp + 2, 9);
   put16(udp + 4, plan->bytes - UDP_AT);
+}
+
+/* Ethernet, IPv4 (DF), UDP (no checksum) and VXLAN (RFC 7348 section 5) in front of a frame; `index` makes the source port. */
+static void write_outer(unsigned char *wire, const struct plan *plan, unsigned index) {
+  static const unsigned char from[6] = {0x02, 0xb2};
+  memcpy(wire, plan->outer_to, 6);
+  memcpy(wire + 6, from, 6);
+  put16(wire + 12, 0x0800);
+  unsigned char *ip = wire + IPV4_AT;
+  ip[0] = 0x45;
+  put16(ip + 2, OUTER_BYTES - IPV4_AT + plan->bytes);
+  put16(ip + 6, 0x4000);
+  ip[8] = 64;
+  ip[9] = 17;
+  memcpy(ip + 16, &plan->outer_ip_to, 4);
+  unsigned char *udp = wire + UDP_AT;
+  put16(udp, 49152 + index);
+  put16(udp + 2, VXLAN_PORT);
+  put16(udp + 4, OUTER_BYTES - UDP_AT + plan->bytes);
+  wire[VXLAN_AT] = 8;
+  put16(wire + VXLAN_AT + 4, plan->vni >> 8);
+  wire[VXLAN_AT + 6] = (unsigned char)plan->vni;
+}
+
+/* Says from which of the VTEPs a frame comes. */
+static void choose_vtep(unsigned char *wire, const struct plan *plan, uint32_t index) {
+  uint32_t from = htonl(ntohl(plan->outer_ip_from) + index % plan->vteps);
+  memcpy(wire + IPV4_AT + 12, &from, 4);
+  finish_header(wire + IPV4_AT);
 }
 
 /* Writes base + index into the low 24 bits of a MAC address. */
@@ -118,8 +157,8 @@ static uint32_t parse_ipv4(const char *text) {
 
 static struct plan parse_options(int argc, char **argv) {
   struct plan plan = {
-      .bytes = MIN_FRAME_BYTES, .destinations = 1, .sources = 1, .flows = 1, .duration = seconds_ns("3600"), .wanted = UINT64_MAX};
-  for (int option; (option = getopt(argc, argv, "i:d:s:f:t:l:T:n:r:D:S:F:")) != -1;) {
+      .bytes = MIN_FRAME_BYTES, .destinations = 1, .sources = 1, .flows = 1, .vteps = 1, .duration = seconds_ns("3600"), .wanted = UINT64_MAX};
+  for (int option; (option = getopt(argc, argv, "i:d:s:f:t:l:T:n:r:D:S:F:V:m:o:O:P:")) != -1;) {
     switch (option) {
     case 'i': plan.ifname = optarg; break;
     case 'd': parse_mac(optarg, plan.to); break;
@@ -133,6 +172,14 @@ static struct plan parse_options(int argc, char **argv) {
     case 'D': plan.destinations = (uint32_t)number(optarg, 1, 1 << 20); break;
     case 'S': plan.sources = (uint32_t)number(optarg, 1, 1 << 20); break;
     case 'F': plan.flows = (uint32_t)number(optarg, 1, 1 << 24); break;
+    case 'V':
+      plan.has_outer = 1;
+      plan.vni = (uint32_t)number(optarg, 0, (1 << 24) - 1);
+      break;
+    case 'm': parse_mac(optarg, plan.outer_to); break;
+    case 'o': plan.outer_ip_to = parse_ipv4(optarg); break;
+    case 'O': plan.outer_ip_from = parse_ipv4(optarg); break;
+    case 'P': plan.vteps = (uint32_t)number(optarg, 1, 1 << 16); break;
     default: exit(1);
     }
   }
@@ -147,8 +194,9 @@ static void walk_batch(const struct plan *plan, unsigned batch) {
     walk(frames[i], plan->to, destination);
     destination = destination + 1 == plan->destinations ? 0 : destination + 1;
   }
-  for (unsigned i = 0; plan->sources > 1 && i < batch; i++) {
+  for (unsigned i = 0; (plan->sources > 1 || plan->vteps > 1) && i < batch; i++) {
     walk(frames[i] + 6, plan->from, source);
+    if (plan->has_outer) choose_vtep(wires[i], plan, source);
     source = source + 1 == plan->sources ? 0 : source + 1;
   }
   for (unsigned i = 0; plan->flows > 1 && i < batch; i++) {
@@ -164,8 +212,14 @@ int main(int argc, char **argv) {
   struct mmsghdr messages[BATCH];
   memset(messages, 0, sizeof messages);
   for (int i = 0; i < BATCH; i++) {
+    unsigned outer = plan.has_outer ? OUTER_BYTES : 0;
+    frames[i] = wires[i] + outer;
     write_frame(frames[i], &plan);
-    parts[i] = (struct iovec){.iov_base = frames[i], .iov_len = plan.bytes};
+    if (plan.has_outer) {
+      write_outer(wires[i], &plan, (unsigned)i);
+      choose_vtep(wires[i], &plan, 0);
+    }
+    parts[i] = (struct iovec){.iov_base = wires[i], .iov_len = outer + plan.bytes};
     messages[i].msg_hdr.msg_iov = &parts[i];
     messages[i].msg_hdr.msg_iovlen = 1;
   }

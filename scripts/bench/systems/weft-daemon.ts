@@ -1,7 +1,7 @@
 // A weft daemon of our own: its process, its CLI, its HTTP interface over the Unix socket. Used by the lab of `weft`
 // and by the workloads that only weft has. Everything the daemon makes is deleted through weft; what it leaves behind
 // is removed here and reported as a failure.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,9 +23,14 @@ function weftProgram(name: 'weft' | 'weftd'): string {
   return fileURLToPath(new URL(`../../../daemon/${name}.js`, import.meta.url));
 }
 
-/** Starts a daemon in the site's directory; it is stopped, and its leftovers are looked for, when the site closes. */
-export async function startWeft(site: Site): Promise<WeftDaemon> {
-  const { directory, bench } = site;
+/**
+ * Starts a daemon in the site's directory; it is stopped when the site closes. One that has a `host` runs in the namespace of that
+ * name, which is then the host for it, and there may be several of them.
+ */
+export async function startWeft(site: Site, host?: string): Promise<WeftDaemon> {
+  const { bench } = site;
+  const directory = host === undefined ? site.directory : join(site.directory, host);
+  mkdirSync(directory, { recursive: true });
   const socket = join(directory, 'weft.sock');
   const daemonFile = weftProgram('weftd');
   if (!existsSync(daemonFile)) throw new Error(`${daemonFile} does not exist (not built; run npm run build)`);
@@ -36,7 +41,9 @@ export async function startWeft(site: Site): Promise<WeftDaemon> {
   const http: WeftDaemon['http'] = (method, path, body) => ask(agent, socket, method, path, body);
 
   const start = process.hrtime.bigint();
-  const service = await addService(site, [process.execPath, args]);
+  // nsenter and not `ip netns exec`, which would also hide the host's cgroups and the like from the daemon.
+  const inHost: [string, string[]] = ['nsenter', [`--net=/run/netns/${host}`, '--', process.execPath, ...args]];
+  const service = await addService(site, host === undefined ? [process.execPath, args] : inHost);
   const answers = async () => {
     if (service.hasEnded()) throw new Error('weftd ended while starting');
     return http('GET', '/v1/status').then(

@@ -7,6 +7,7 @@ import type { Workload } from './workload.js';
 
 export const latency = oneWay('latency', 'one-way latency');
 export const natLatency = oneWay('nat-latency', 'one-way latency, out through the NAT and back');
+export const overlayLatency = oneWay('overlay-latency', 'one-way latency, host to host');
 
 function oneWay(name: string, title: string): Workload {
   return {

@@ -26,6 +26,11 @@ export const natTcpWorkloads: readonly Workload[] = [
   },
 ];
 
+export const overlayTcpWorkloads: readonly Workload[] = [
+  tcp('overlay-tcp-1', 'TCP, 1 stream, host to host', 1, false),
+  tcp('overlay-tcp-1-reverse', 'TCP, 1 stream, the other way', 1, true),
+];
+
 function tcp(name: string, title: string, streams: number, reverse: boolean): Workload {
   return {
     name,
