@@ -38,6 +38,16 @@ describe('capture manager', function manager() {
     assert.equal(lab.captures.flagsOf('db', 'front'), CAPTURE_ARRIVALS);
   });
 
+  it('of an underlay marks the ports of the VTEP for both directions, and no others', async () => {
+    const flags = (network: string, carries?: string[]) => lab.captures.flagsOf(null, network, carries);
+    const key = 'socket 192.0.2.1 4789';
+    await lab.start({ network: 'front', underlay: true });
+    const both = CAPTURE_ARRIVALS | CAPTURE_DEPARTURES;
+    assert.deepEqual([flags('front'), flags(key, ['front', 'back']), flags(key, ['back'])], [0, both, 0]);
+    await lab.start({ underlay: true, drops: true });
+    assert.deepEqual([flags('front'), flags(key, ['back'])], [0, both | CAPTURE_DROPS]);
+  });
+
   it('has each frame of a network once, where it enters', async () => {
     const capture = await lab.start({ network: 'front' });
     lab.conversation();

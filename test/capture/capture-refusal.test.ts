@@ -22,6 +22,7 @@ describe('captures that cannot be', function refusals() {
     const wrong: [string, CaptureRequest, string, RegExp][] = [
       ['a network and an endpoint', { network: 'front', endpoint: 'web' }, 'endpoint', /not both/],
       ['all and a network', { all: true, network: 'front' }, 'all', /neither/],
+      ['the underlay of an endpoint', { underlay: true, endpoint: 'web' }, 'underlay', /of all tunnels/],
       ['a relative file', { file: 'capture.pcapng' }, 'file', /not an absolute path/],
       ['a bad name', { name: '../x' }, 'name', /letters/],
       ['a count of zero', { count: 0 }, 'count', /from 1/],
