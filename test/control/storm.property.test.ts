@@ -129,6 +129,10 @@ describe('a storm of requests and disturbances', function storm() {
         let lab = await startLab(directory);
         for (const name of COMPARTMENTS) await lab.controller.createCompartment({ name });
         for (const network of NETWORKS.keys()) await request(lab, { ...steps[0]!, kind: 'create network', network });
+        for (const endpoint of ENDPOINTS.keys()) {
+          const place = { network: endpoint % NETWORKS.length, compartment: endpoint % COMPARTMENTS.length };
+          await request(lab, { ...steps[0]!, kind: 'create endpoint', endpoint, ...place });
+        }
         let pending: Promise<void>[] = [];
         const settle = async () => {
           await Promise.all(pending);
@@ -183,6 +187,6 @@ describe('a storm of requests and disturbances', function storm() {
       }),
       { numRuns: 40, endOnFailure: true },
     );
-    assert.ok(accepted > 200, `only ${accepted} requests were accepted: the test sees too little`);
+    assert.ok(accepted > 120, `only ${accepted} requests were accepted: the test sees too little`);
   });
 });
