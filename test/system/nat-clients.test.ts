@@ -48,7 +48,7 @@ describe('a compartment behind a nat network', function clients() {
 
       it('measures with iperf3 over TCP and UDP, both ways', async () => {
         const address = nat.world.far[family];
-        for (const kind of [['--reverse'], ['--udp', '--bitrate', '50M'], ['--udp', '--bitrate', '50M', '--reverse']]) {
+        for (const kind of [['--reverse'], ['--udp', '--bitrate', '20M'], ['--udp', '--bitrate', '20M', '--reverse']]) {
           const server = lab.background(nat.world.outside, ['iperf3', '--server', '--one-off', '--forceflush']);
           await waitFor('iperf3 to listen', () => server.stdout.includes('Server listening'));
           const client = ['iperf3', '--client', address, '--time', '1', '--json', ...kind];
