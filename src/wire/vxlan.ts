@@ -9,13 +9,9 @@ import * as ethernet from './ethernet.js';
 export const HEADER_BYTES = 8;
 /** The IANA port; VTEPs may agree on any other. */
 export const DEFAULT_PORT = 4789;
-export const MAX_VNI = 0xff_ffff;
 /** Source ports come from here, by the flow of the inner frame (RFC 6335 section 6: dynamic ports). */
 export const FIRST_SOURCE_PORT = 49152;
 export const SOURCE_PORTS = 16384;
-/** What a tunnel takes from the MTU of the underlay: outer IP, UDP and VXLAN headers and the inner Ethernet header. */
-export const OVERHEAD_IPV4 = 50;
-export const OVERHEAD_IPV6 = 70;
 /** The shortest payload of a datagram that holds a frame. */
 export const MIN_BYTES = HEADER_BYTES + ethernet.HEADER_BYTES;
 

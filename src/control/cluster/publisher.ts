@@ -53,11 +53,6 @@ export class Publisher {
     this.owner = ownerText(parts.host, parts.state.instance);
   }
 
-  /** Whether everything that is to be in etcd is there. */
-  get isSettled(): boolean {
-    return this.connection !== null && this.networks.size === 0 && this.endpoints.size === 0 && this.running === null;
-  }
-
   /** A session begins: `entries` is what etcd has. Brings all of it up to date. */
   begin(connection: Connection, entries: Iterable<{ key: string; value: string }>): void {
     this.connection = connection;
