@@ -2,7 +2,8 @@
  * Takes encapsulation off: what came in at the ports of VTEPs becomes arrivals of the tunnels of overlay networks (RFC 7348).
  *
  *   staged rows                                      rows of the vector
- *   socket: message of joined datagrams      ──>     inner frames; TCP segments put together again (frames/coalesce.ts)
+ *   socket: message of joined datagrams      ──>     inner frames; TCP segments put together again (frames/coalesce.ts), and UDP datagrams
+ *                                                    while nobody captures: a capture is to show them as they were sent
  *   TAP:    outer frame                      ──>     inner frame; or the frame itself, when it is none for the tunnel
  *
  * Every datagram is an arrival of the port of the VTEP, and ends here: consumed, or dropped by name. The frame inside of it is an
@@ -18,25 +19,33 @@
  */
 import { Coalescer } from '../frames/coalesce.js';
 import type { FrameVector } from '../frames/frame-vector.js';
+import * as messageForm from '../frames/message-form.js';
 import { ARRIVAL_ROWS, type Slab, SPREAD_BYTES, STAGED_ROWS, VECTOR_ROWS } from '../frames/slab.js';
 import * as unfinished from '../frames/unfinished.js';
 import type { PortIo } from '../ports/port.js';
 import * as words from '../wire/address-words.js';
 import * as checksum from '../wire/checksum.js';
-import * as ecn from '../wire/ecn.js';
-import * as ethernet from '../wire/ethernet.js';
 import * as ipv4 from '../wire/ipv4.js';
-import * as ipv6 from '../wire/ipv6.js';
 import * as udp from '../wire/udp.js';
-import * as vlan from '../wire/vlan.js';
 import * as vnet from '../wire/vnet-header.js';
 import * as vxlan from '../wire/vxlan.js';
+import { CongestionMark } from './congestion-mark.js';
 import { type Counters, dropAt, PORT, portAt, portDropAt, TOTAL, totalAt } from './counters.js';
 import { DROP } from './drop-reasons.js';
 import { NOT_DROPPED } from './frame-tap.js';
 import { DATAGRAM, FOREIGN, OuterFrame } from './outer-frame.js';
 import type { OuterRecorder } from './outer-recorder.js';
-import { emptyProgram, type Program, TUNNEL, TUNNEL_INTS, VTEP, VTEP_INTS, VTEP_TAP } from './program.js';
+import {
+  ACCEPTS_USO,
+  emptyProgram,
+  MAX_NETWORKS,
+  type Program,
+  TUNNEL,
+  TUNNEL_INTS,
+  VTEP,
+  VTEP_INTS,
+  VTEP_TAP,
+} from './program.js';
 import type { Tunnels } from './tunnels.js';
 
 /** Datagrams that the kernel joins in one message; one that has more is not what a VTEP sends. */
@@ -56,6 +65,7 @@ export class Decapsulator {
   private readonly recorder: OuterRecorder;
   private readonly coalescer: Coalescer;
   private readonly outer = new OuterFrame();
+  private readonly congestion = new CongestionMark();
   private program: Program = emptyProgram();
   private now = 0;
   /** The next row of the vector, and the end of what was received. */
@@ -75,10 +85,8 @@ export class Decapsulator {
   /** The VNI that was looked for last, and its tunnel. */
   private vni = NONE;
   private tunnel = NONE;
-  /** Where the inner packet is whose ECN bits have to change, NONE = nowhere; its family, and what they become. */
-  private markAt = NONE;
-  private markFamily = 0;
-  private mark = 0;
+  /** By network: whether any of its ports takes super-frames of UDP. Otherwise they would only have to be cut again. */
+  private readonly takesDatagrams = new Uint8Array(MAX_NETWORKS);
 
   constructor(
     frames: FrameVector,
@@ -141,7 +149,7 @@ export class Decapsulator {
   }
 
   private begin(program: Program, port: number, firstRow: number, at: number, now: number): void {
-    this.program = program;
+    if (program !== this.program) this.adopt(program);
     this.now = now;
     this.port = port;
     this.vtep = program.portVtep[port]!;
@@ -151,13 +159,34 @@ export class Decapsulator {
     this.vni = NONE;
   }
 
-  /** One message of a socket: a datagram, or several that the kernel has joined. */
+  /** @coldPath once per program */
+  private adopt(program: Program): void {
+    this.program = program;
+    this.takesDatagrams.fill(0);
+    for (let port = 0; port < program.portCount; port++) {
+      const isStation = program.portTunnel[port]! < 0;
+      if (isStation && (program.portAccepts[port]! & ACCEPTS_USO) !== 0)
+        this.takesDatagrams[program.portNetwork[port]!] = 1;
+    }
+  }
+
+  /** One message of a socket: a datagram, several that the kernel has joined, or a datagram with a super-frame. */
   private takeMessage(staged: number): void {
     const { start, length, rxPeer } = this.frames;
     this.outer.readPeer(rxPeer, staged);
     this.isOuterGood = true;
     this.beginMessage();
-    this.takePieces(start[staged]!, length[staged]!, rxPeer.segmentBytes(staged), 0);
+    const at = start[staged]!;
+    const bytes = length[staged]!;
+    const size = rxPeer.segmentBytes(staged);
+    if (size === 0 || size >= bytes) {
+      this.takePieces(at, bytes, 0, 0, 0);
+      return;
+    }
+    const form = messageForm.tell(this.slab.view, at, bytes, size);
+    if (form === messageForm.NEITHER) this.refusePieces(1, at, bytes, 0);
+    else if (form === messageForm.JOINED) this.takePieces(at, bytes, size, 0, 0);
+    else this.takePieces(at, bytes, 0, 0, size);
   }
 
   /** One frame of a TAP. */
@@ -184,13 +213,9 @@ export class Decapsulator {
     this.isOuterGood = udp.checksum(view, outer.l4At) === 0 || type !== vnet.GSO_NONE;
     this.beginMessage();
     if (type === vnet.GSO_UDP) {
-      this.recorder.frame(program, at, length, outer.l4At, this.port, NOT_DROPPED);
-      this.takePieces(
-        outer.payloadAt,
-        outer.end - outer.payloadAt,
-        vnet.gsoSize(view, at - vnet.HEADER_BYTES),
-        outer.payloadAt - at,
-      );
+      const { payloadAt, end } = outer;
+      this.recorder.keepHead(program, at, payloadAt - at, this.port);
+      this.takePieces(payloadAt, end - payloadAt, vnet.gsoSize(view, at - vnet.HEADER_BYTES), payloadAt - at, 0);
       return;
     }
     this.takeOne(at, length, type);
@@ -213,7 +238,7 @@ export class Decapsulator {
     this.endOuter(1, length, reason);
     if (reason >= 0) return;
     if (!isInner) {
-      this.deliver(innerAt, outer.end - innerAt, 0);
+      this.deliver(innerAt, outer.end - innerAt, 0, 0);
       return;
     }
     this.coalescer.close();
@@ -225,14 +250,18 @@ export class Decapsulator {
     this.addRow(innerAt, outer.end - innerAt, this.tunnelPort(), this.remote);
   }
 
-  /** The datagrams of a message, `segmentBytes` each but the last (0: it is one). `headBytes`: outer headers that stand in front. */
-  private takePieces(at: number, length: number, segmentBytes: number, headBytes: number): void {
+  /**
+   * The datagrams of a message, `segmentBytes` each but the last (0: it is one). `headBytes`: outer headers that stand in front.
+   * `superBytes`: of one datagram that holds a UDP super-frame, data per segment, else 0.
+   */
+  private takePieces(at: number, length: number, segmentBytes: number, headBytes: number, superBytes: number): void {
+    const { program, recorder, port } = this;
     const isJoined = segmentBytes > 0 && segmentBytes < length;
     const count = isJoined ? Math.ceil(length / segmentBytes) : 1;
     // There is room in front of messages of sockets, and in front of most others.
     const lowestAt = at + vxlan.HEADER_BYTES - SPREAD_STEP * (count - 1) - vnet.HEADER_BYTES;
     if (count > MAX_PIECES || lowestAt < this.floor) {
-      this.endOuter(count, length + headBytes * count, DROP.vxlanMalformed);
+      this.refusePieces(count, at, length, headBytes);
       return;
     }
     const step = isJoined ? segmentBytes : length;
@@ -240,14 +269,22 @@ export class Decapsulator {
       const pieceAt = at + piece * step;
       const bytes = Math.min(step, at + length - pieceAt);
       const reason = this.judge(pieceAt, bytes, 0);
-      if (headBytes === 0) {
-        const fate = reason < 0 ? NOT_DROPPED : reason;
-        this.recorder.datagram(this.program, this.vtepAt, this.outer, pieceAt, bytes, this.port, fate);
-      }
+      const fate = reason < 0 ? NOT_DROPPED : reason;
+      if (headBytes > 0) recorder.piece(program, headBytes, pieceAt, bytes, port, fate);
+      else recorder.datagram(program, this.vtepAt, this.outer, pieceAt, bytes, port, fate);
       this.endOuter(1, bytes + headBytes, reason);
       if (reason >= 0) continue;
-      this.deliver(pieceAt + vxlan.HEADER_BYTES, bytes - vxlan.HEADER_BYTES, SPREAD_STEP * (count - 1 - piece));
+      const shift = SPREAD_STEP * (count - 1 - piece);
+      this.deliver(pieceAt + vxlan.HEADER_BYTES, bytes - vxlan.HEADER_BYTES, shift, superBytes);
     }
+  }
+
+  /** `count` datagrams that cannot be told apart, or that no VTEP sends. */
+  private refusePieces(count: number, at: number, length: number, headBytes: number): void {
+    const { program, recorder, port } = this;
+    this.endOuter(count, length + headBytes * count, DROP.vxlanMalformed);
+    if (headBytes > 0) recorder.piece(program, headBytes, at, length, port, DROP.vxlanMalformed);
+    else recorder.datagram(program, this.vtepAt, this.outer, at, length, port, DROP.vxlanMalformed);
   }
 
   private beginMessage(): void {
@@ -269,7 +306,6 @@ export class Decapsulator {
     const { view } = this.slab;
     const { tunnels } = this;
     const { family, source, trafficClass } = this.outer;
-    this.markAt = NONE;
     if (!vxlan.check(bytes)) return DROP.vxlanMalformed;
     if (!vxlan.hasVni(view, at)) return DROP.vxlanFlags;
     if (this.isOwn) return DROP.vxlanOwnAddress;
@@ -283,42 +319,19 @@ export class Decapsulator {
     const key = this.program.vteps[this.vtepAt + VTEP.key]!;
     if (this.remote === UNKNOWN) this.remote = tunnels.remotes.find(key, family, source, 0);
     if (tunnels.isClosed(this.tunnel)) {
-      const network = this.program.tunnels[this.tunnel * TUNNEL_INTS + TUNNEL.network]!;
-      if (this.remote < 0 || !tunnels.isAllowed(network, this.remote)) return DROP.vxlanUnknownVtep;
+      if (this.remote < 0 || !tunnels.isAllowed(this.network(), this.remote)) return DROP.vxlanUnknownVtep;
     }
     if (!this.isOuterGood && !this.isOuterSound(frameAt)) return DROP.vxlanChecksum;
     if (this.remote < 0) this.remote = tunnels.remotes.intern(key, family, source, 0, this.now);
     if (this.remote < 0) return DROP.remotesFull;
-    if ((trafficClass & ecn.MASK) === ecn.NOT_ECT) return NONE;
     const innerAt = at + vxlan.HEADER_BYTES;
-    return this.combineEcn(innerAt, at + bytes, trafficClass & ecn.MASK) ? NONE : DROP.vxlanCongestion;
-  }
-
-  /** RFC 6040: what the path marked on the outer header is to reach the inner packet. False when that has to be dropped. */
-  private combineEcn(at: number, end: number, outerBits: number): boolean {
-    const { view } = this.slab;
-    let type = ethernet.etherType(view, at);
-    let l3At = at + ethernet.HEADER_BYTES;
-    for (let tags = 0; tags < 2 && vlan.isTag(type) && l3At + vlan.TAG_BYTES <= end; tags++) {
-      type = vlan.innerType(view, l3At - 2);
-      l3At += vlan.TAG_BYTES;
-    }
-    const room = end - l3At;
-    const isIpv4 = type === ethernet.TYPE_IPV4 && ipv4.check(view, l3At, room);
-    if (!isIpv4 && !(type === ethernet.TYPE_IPV6 && ipv6.check(view, l3At, room))) return true;
-    const family = isIpv4 ? 4 : 6;
-    const inner = ecn.bits(view, l3At, family);
-    this.mark = ecn.combine(inner, outerBits);
-    if (this.mark === ecn.CONGESTED) return false;
-    this.markFamily = family;
-    if (this.mark !== inner) this.markAt = l3At;
-    return true;
+    return this.congestion.combine(view, innerAt, at + bytes, trafficClass) ? NONE : DROP.vxlanCongestion;
   }
 
   /** Books the inner frame of `bytes` that was found good, and marks it. */
   private accept(bytes: number): void {
     this.tunnels.remotes.countReceived(this.remote, 1, bytes, this.now);
-    if (this.markAt !== NONE) ecn.setBits(this.slab.view, this.markAt, this.markFamily, this.mark);
+    this.congestion.mark(this.slab.view);
   }
 
   /** Whether the checksum of the outer datagram is right, which is there and was not looked at by anybody. */
@@ -340,11 +353,15 @@ export class Decapsulator {
     return checksum.fold(total + (~view.getUint16(field) & 0xffff)) === 0xffff;
   }
 
-  /** The inner frame at `at` becomes part of the run before it, or a row of its own that begins up to `shift` bytes lower. */
-  private deliver(at: number, length: number, shift: number): void {
+  /**
+   * The inner frame at `at` becomes part of the run before it, or a row of its own that begins up to `shift` bytes lower. `superBytes`: of
+   * a UDP super-frame, data per segment, else 0.
+   */
+  private deliver(at: number, length: number, shift: number, superBytes: number): void {
     const { coalescer } = this;
     const port = this.tunnelPort();
     this.accept(length);
+    coalescer.joinsDatagrams = this.program.captureSnaplen === 0 && this.takesDatagrams[this.network()] !== 0;
     if (coalescer.take(at, length, port, this.remote)) {
       this.floor = coalescer.end;
       return;
@@ -352,7 +369,7 @@ export class Decapsulator {
     coalescer.close();
     const to = Math.max(at - shift, this.floor + vnet.HEADER_BYTES);
     if (to !== at) this.slab.bytes.copyWithin(to, at, at + length);
-    const isUnfinished = unfinished.writeHeader(this.slab.view, to, length, this.innerMtu());
+    const isUnfinished = unfinished.writeHeader(this.slab.view, to, length, this.innerMtu(), superBytes);
     const row = this.addRow(to, length, port, this.remote);
     if (!isUnfinished) coalescer.open(row);
   }
@@ -368,10 +385,13 @@ export class Decapsulator {
     return row;
   }
 
+  private network(): number {
+    return this.program.tunnels[this.tunnel * TUNNEL_INTS + TUNNEL.network]!;
+  }
+
   /** Of the network of the tunnel. */
   private innerMtu(): number {
-    const { program } = this;
-    return program.networkMtu[program.tunnels[this.tunnel * TUNNEL_INTS + TUNNEL.network]!]!;
+    return this.program.networkMtu[this.network()]!;
   }
 
   private tunnelPort(): number {

@@ -56,7 +56,7 @@ export class Departures {
     this.io = io;
     this.counters = counters;
     this.tap = tap;
-    this.joined = new JoinedDatagrams(queue);
+    this.joined = new JoinedDatagrams(queue, slab);
   }
 
   /** Begins the departures of a turn. */
@@ -139,6 +139,7 @@ export class Departures {
     queue.headBytes[row] = headBytes;
     queue.bodyAt[row] = bodyAt;
     queue.bodyBytes[row] = bodyBytes;
+    queue.txPeer.setContinues(row, false);
     if (checksumStart !== COMPLETE) this.unfinishedFrame = i;
     return row;
   }
@@ -163,8 +164,10 @@ export class Departures {
     const { queue, joined } = this;
     const rows = queue.count;
     if (rows === 0) return;
+    joined.seal();
     this.io.transmitBurst(rows);
-    const hasRefused = joined.isUsed && joined.findRefused();
+    const hasRefused = joined.findRefused();
+    if (hasRefused || this.program.captureSnaplen > 0) joined.unseal();
     this.settle(rows);
     if (hasRefused) this.resendSingly(rows);
     joined.forget();

@@ -6,8 +6,9 @@
  *   TAP             vnet header | Ethernet | IP | UDP | VXLAN | inner head     inner frame, or payload of a segment
  *   socket                                              VXLAN | inner head     the same; peer and traffic class in `txPeer`
  *
- * A super-frame goes out whole through a TAP that takes it (ACCEPTS_TUNNEL_GSO), else as its segments; one that weft cuts over a
- * socket leaves as joined datagrams (joined-datagrams.ts). A partial inner checksum stays partial where the port finishes it.
+ * A super-frame goes out whole through a TAP that takes it (ACCEPTS_TUNNEL_GSO), else as its segments. Datagrams of one size that follow
+ * each other leave joined (joined-datagrams.ts). A partial inner checksum stays partial where the port finishes it, unless the datagram
+ * may be joined: a super-frame has room for one partial checksum, and that is the outer one.
  *
  * Outer fields: source port by a hash of the inner flow, ECN copied (RFC 6040 section 4.1, normal mode), DSCP copied or set
  * (RFC 2983), never fragmented. A frame that is larger than the underlay carries is dropped here (exceeds-underlay).
@@ -29,8 +30,10 @@ import { NOT_DROPPED } from './frame-tap.js';
 import { InnerForm } from './inner-form.js';
 import { outerHeadBytes, outerIpBytes, outerPseudoSum, writeOuterHead } from './outer-head.js';
 import {
+  ACCEPTS_CHECKSUM,
   ACCEPTS_TUNNEL_CSUM,
   ACCEPTS_TUNNEL_GSO,
+  ACCEPTS_USO,
   emptyProgram,
   type Program,
   TUNNEL,
@@ -45,6 +48,8 @@ import type { Tunnels } from './tunnels.js';
 /** The largest IP packet, and so the largest super-frame that an outer header can describe. */
 const MAX_PACKET_BYTES = 65_535;
 const ECN_BITS = 3;
+/** What a TAP must accept for datagrams to leave as one super-frame of UDP. */
+const JOINING_BITS = ACCEPTS_USO | ACCEPTS_CHECKSUM;
 
 export class Encapsulator {
   private program: Program = emptyProgram();
@@ -128,7 +133,9 @@ export class Encapsulator {
     this.inner.setTag(i, port, program);
     this.port = this.isSocket ? this.pickSender() : vteps[this.vtepAt + VTEP.port]!;
     if (this.port < 0) return DROP.portGone;
-    this.joins = this.isSocket && this.departures.joined.mayJoin(program, vtep);
+    const accepts = this.isSocket ? 0 : program.portAccepts[this.port]!;
+    this.joins =
+      (this.isSocket || (accepts & JOINING_BITS) === JOINING_BITS) && this.departures.joined.mayJoin(program, vtep);
     this.overhead = program.portHeaderBytes[this.port]!;
     const isShown = program.captureSnaplen > 0 && program.portCapture[this.port] !== 0;
     this.outerBytes = !this.isSocket || isShown ? outerHeadBytes(this.family) : 0;
@@ -141,8 +148,7 @@ export class Encapsulator {
     if (around + this.inner.largestBytes(i) > vteps[this.vtepAt + VTEP.mtu]!) return DROP.exceedsUnderlay;
     const takesTunnels = !this.isSocket && this.overhead === vnet.TUNNEL_HEADER_BYTES;
     const tunnelBits = ACCEPTS_TUNNEL_GSO | (this.hasChecksum ? ACCEPTS_TUNNEL_CSUM : 0);
-    const accepts = this.isSocket ? 0 : program.portAccepts[this.port]!;
-    return this.inner.prepare(i, accepts, tunnelBits, takesTunnels ? MAX_PACKET_BYTES - around : 0);
+    return this.inner.prepare(i, accepts, tunnelBits, takesTunnels ? MAX_PACKET_BYTES - around : 0, this.joins);
   }
 
   /** A socket of the VTEP: each has a source port of its own, and a flow stays with one. */
@@ -183,24 +189,73 @@ export class Encapsulator {
       this.queueMessage(i, remote, frameAt, vxlanAt, headEnd, payload);
       return payload - vxlan.HEADER_BYTES;
     }
+    this.queueFrame(i, n, remote, at, innerAt, headEnd, payload);
+    return payload - vxlan.HEADER_BYTES;
+  }
+
+  /** A TAP gets the whole outer frame, unless the datagram continues a super-frame. */
+  private queueFrame(
+    i: number,
+    n: number,
+    remote: number,
+    at: number,
+    innerAt: number,
+    headEnd: number,
+    payload: number,
+  ): void {
+    const { inner, outerClass } = this;
     const sourcePort = vxlan.FIRST_SOURCE_PORT + (this.hash & (vxlan.SOURCE_PORTS - 1));
-    const udpAt = this.writeOuter(frameAt, remote, sourcePort, payload);
-    const partial = this.writeOffload(i, at, frameAt, udpAt, innerAt);
-    if (this.hasChecksum) this.writeChecksum(i, n, udpAt, headEnd, payload, partial === COMPLETE);
-    departures.enqueueOuter(
+    if (!this.joins || inner.isSuperFrame) {
+      const udpAt = this.writeOuter(at + this.overhead, remote, sourcePort, payload);
+      const partial = this.writeOffload(i, at, at + this.overhead, udpAt, innerAt);
+      if (this.hasChecksum) this.writeChecksum(i, n, udpAt, headEnd, payload, partial === COMPLETE);
+      this.enqueueFrame(i, at, headEnd, partial !== COMPLETE, partial, this.frames.checksumOffset[i]!);
+      return;
+    }
+    const { joined } = this.departures;
+    const lead = innerAt - vxlan.HEADER_BYTES - at;
+    const continues = joined.continues(this.port, remote, outerClass, sourcePort, payload);
+    let partial: number = COMPLETE;
+    if (!continues || this.program.captureSnaplen > 0) partial = this.writeJoinable(at, remote, sourcePort, payload);
+    const row = this.enqueueFrame(i, at, headEnd, false, partial, udp.CHECKSUM_OFFSET);
+    if (continues) joined.append(row, payload, lead);
+    else joined.begin(row, this.port, remote, outerClass, sourcePort, payload);
+  }
+
+  private enqueueFrame(
+    i: number,
+    at: number,
+    headEnd: number,
+    isUnfinished: boolean,
+    partial: number,
+    partialOffset: number,
+  ): number {
+    const { departures, inner } = this;
+    return departures.enqueueOuter(
       i,
       this.port,
-      overhead,
+      this.overhead,
       at,
       headEnd - at,
       inner.bodyAt,
       inner.bodyBytes,
-      partial !== COMPLETE,
+      isUnfinished,
       0,
       partial,
-      this.frames.checksumOffset[i]!,
+      partialOffset,
     );
-    return payload - vxlan.HEADER_BYTES;
+  }
+
+  /** Writes what is in front of VXLAN, for a datagram with a finished inner frame; returns as `writeOffload` does. */
+  private writeJoinable(at: number, remote: number, sourcePort: number, payload: number): number {
+    const { view } = this.slab;
+    const frameAt = at + this.overhead;
+    const udpAt = this.writeOuter(frameAt, remote, sourcePort, payload);
+    tags.writePlainVnetHeader(view, at, this.overhead);
+    if (!this.hasChecksum) return COMPLETE;
+    vnet.writePartial(view, at, udpAt - frameAt, udp.CHECKSUM_OFFSET);
+    udp.setChecksum(view, udpAt, outerPseudoSum(view, udpAt, this.family, payload));
+    return udpAt - frameAt;
   }
 
   /** The kernel writes what is in front of VXLAN; captures get it from here, with a checksum that is left to be finished. */
@@ -220,6 +275,8 @@ export class Encapsulator {
       const udpAt = this.writeOuter(frameAt, remote, portUdp[this.port]!, payload);
       udp.setChecksum(view, udpAt, outerPseudoSum(view, udpAt, this.family, payload));
     }
+    const { joined } = departures;
+    const continues = this.joins && joined.continues(this.port, remote, outerClass, 0, payload);
     const row = departures.enqueueOuter(
       i,
       this.port,
@@ -236,7 +293,9 @@ export class Encapsulator {
     const port = vteps[this.vtepAt + VTEP.udpPort]!;
     const toAt = remotes.addressAt(remote);
     queue.txPeer.write(row, remotes.family(remote), port, 0, remotes.addresses, toAt, 0, outerClass, 0);
-    if (this.joins) departures.joined.append(row, this.port, remote, outerClass, payload);
+    if (!this.joins) return;
+    if (continues) joined.append(row, payload, 0);
+    else joined.begin(row, this.port, remote, outerClass, 0, payload);
   }
 
   private writeOuter(at: number, remote: number, sourcePort: number, payload: number): number {

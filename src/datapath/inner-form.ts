@@ -76,9 +76,10 @@ export class InnerForm {
 
   /**
    * Chooses the form of row `i` for a port that accepts `accepts` (ACCEPTS_*), and super-frames of at most `mostBytes` inside of a
-   * tunnel if all of `tunnelBits` are among that. NOT_DROPPED, or why the frame cannot leave.
+   * tunnel if all of `tunnelBits` are among that. `completes`: a frame that goes as it is must have its checksum. NOT_DROPPED, or why the
+   * frame cannot leave.
    */
-  prepare(i: number, accepts: number, tunnelBits: number, mostBytes: number): number {
+  prepare(i: number, accepts: number, tunnelBits: number, mostBytes: number, completes: boolean): number {
     const { frames, departures } = this;
     const { view } = this.slab;
     this.kind = WHOLE;
@@ -100,7 +101,7 @@ export class InnerForm {
         this.count = this.segments.count;
         departures.bump(TOTAL.segmented, 1);
       }
-    } else if (frames.checksumStart[i] !== COMPLETE && !this.takesPartial(i, accepts)) {
+    } else if (frames.checksumStart[i] !== COMPLETE && (completes || !this.takesPartial(i, accepts))) {
       departures.completeChecksum(i);
     }
     return NOT_DROPPED;

@@ -63,6 +63,26 @@ export function writeOuterHead(
   return udpAt;
 }
 
+/**
+ * Makes the outer frame that begins at `at`, with its UDP header at `udpAt`, one of `payload` bytes from the VXLAN header on. The checksum
+ * of UDP becomes a partial one: that of the pseudo-header.
+ */
+export function setOuterPayload(view: DataView, at: number, udpAt: number, payload: number): void {
+  const l3At = at + ethernet.HEADER_BYTES;
+  const udpBytes = udp.HEADER_BYTES + payload;
+  const family = ethernet.etherType(view, at) === ethernet.TYPE_IPV4 ? 4 : 6;
+  if (family === 4) {
+    const before = ipv4.totalLength(view, l3At);
+    const after = udpAt - l3At + udpBytes;
+    ipv4.setTotalLength(view, l3At, after);
+    ipv4.setChecksum(view, l3At, checksum.update16(ipv4.checksumOf(view, l3At), before, after));
+  } else {
+    ipv6.setPayloadLength(view, l3At, udpAt - l3At - ipv6.HEADER_BYTES + udpBytes);
+  }
+  udp.setLength(view, udpAt, udpBytes);
+  udp.setChecksum(view, udpAt, checksum.pseudoSum(view, l3At, family, ipv4.PROTOCOL_UDP, udpBytes));
+}
+
 /** Not fragmented, so its identification may be anything (RFC 6864 section 4.1). */
 function writeIpv4(
   view: DataView,

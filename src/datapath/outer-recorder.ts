@@ -1,6 +1,6 @@
 /**
- * Shows datagrams for a VTEP to captures of its port, before anything in them is changed. What comes from a socket has lost its headers:
- * they are written anew from what is known of them, without MACs.
+ * Shows datagrams for a VTEP to captures of its port, one by one and before anything in them is changed. What comes from a socket has lost
+ * its headers: they are written anew from what is known of them, without MACs.
  */
 import { COMPLETE } from '../frames/frame-vector.js';
 import { finishOuterChecksum } from '../frames/outer-checksum.js';
@@ -15,6 +15,7 @@ import * as vnet from '../wire/vnet-header.js';
 import * as vxlan from '../wire/vxlan.js';
 import { ARRIVAL, type FrameTap, NOT_DROPPED } from './frame-tap.js';
 import type { OuterFrame } from './outer-frame.js';
+import { setOuterPayload } from './outer-head.js';
 import { CAPTURE_ARRIVALS, CAPTURE_DROPS, type Program, VTEP } from './program.js';
 
 /** Of headers that nobody has seen. */
@@ -73,6 +74,22 @@ export class OuterRecorder {
       start = headBytes + innerStart - at;
       finishOuterChecksum(view, udpAt, SCRATCH_AT + headBytes, at, innerStart, innerStart + field);
     }
+    this.tap.recordSplit(SCRATCH_AT, headBytes, at, bytes, port, ARRIVAL, reason, start, field, program.captureSnaplen);
+  }
+
+  /** Keeps the `headBytes` in front of joined datagrams that came in one frame at `at`, before those are moved there. For `piece`. */
+  keepHead(program: Program, at: number, headBytes: number, port: number): void {
+    if (program.captureSnaplen === 0 || program.portCapture[port] === 0) return;
+    this.slab.bytes.copyWithin(SCRATCH_AT, at, at + headBytes);
+  }
+
+  /** One of joined datagrams, with its payload at `at`, behind the `headBytes` that were kept. */
+  piece(program: Program, headBytes: number, at: number, bytes: number, port: number, reason: number): void {
+    if (!isWanted(program, port, reason)) return;
+    const udpAt = SCRATCH_AT + headBytes - udp.HEADER_BYTES;
+    setOuterPayload(this.slab.view, SCRATCH_AT, udpAt, bytes);
+    const start = udpAt - SCRATCH_AT;
+    const field = udp.CHECKSUM_OFFSET;
     this.tap.recordSplit(SCRATCH_AT, headBytes, at, bytes, port, ARRIVAL, reason, start, field, program.captureSnaplen);
   }
 

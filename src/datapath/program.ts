@@ -353,7 +353,19 @@ export const PORT_UDP = 2;
 export const WORKER_FAULTS = ['throw', 'exit', 'hang'] as const;
 export type WorkerFault = (typeof WORKER_FAULTS)[number];
 
-/** Control thread to worker. Every message is answered with an `Ack` of the same `sequence`, in order. */
+/** The first message to a worker, which boots while the control thread finds out what to say here. Answered with `ready`. */
+export interface WorkerStart {
+  tables: SharedTables;
+  wakeFd: number;
+  /** Seed of the MAC table's hash. */
+  seed: number;
+  /** File of the flow table (ports/flow-file.ts). */
+  flowFile: string;
+  /** Two random integers: what senders must not guess of the NAT. */
+  natKey: readonly [number, number];
+}
+
+/** Control thread to worker, after that. Every message is answered with an `Ack` of the same `sequence`, in order. */
 export type ToWorker =
   | { kind: 'attach'; sequence: number; port: number; fd: number; portKind: number; headerBytes: number }
   | { kind: 'detach'; sequence: number; port: number }

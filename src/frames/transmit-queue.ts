@@ -18,7 +18,7 @@ export class TransmitQueue {
   readonly headBytes: Int32Array;
   readonly bodyAt: Int32Array;
   readonly bodyBytes: Int32Array;
-  /** Of rows for UDP sockets: where the datagram goes. Rows that continue a message are part of the datagrams of the first. */
+  /** Of rows for UDP sockets: where the datagram goes. Of all: whether the row continues the message, or the frame, of the row before. */
   readonly txPeer: PeerRows;
   /** After the transmit: 0, or -errno. */
   readonly result: Int32Array;

@@ -4,10 +4,11 @@
  * Where the way from a kernel VXLAN device to a socket of weft has no NIC in it (veth pairs, or two guests of one hypervisor), nobody
  * finishes what the device left to the hardware: the transport checksum of the inner packet still holds the sum over its
  * pseudo-header (CHECKSUM_PARTIAL), and a whole TCP super-frame may stand in one datagram. A TAP says so in the vnet header, a socket
- * says nothing. So the checksum field is compared with that sum. A finished checksum is the same by chance once in 2^16 packets,
- * and finishing it again then changes nothing.
+ * says nothing (but of UDP super-frames: message-form.ts). So the checksum field is compared with that sum. A finished checksum is the
+ * same by chance once in 2^16 packets, and finishing it again then changes nothing.
  *
- * Only packets without VLAN tags, IPv6 extension headers and fragments are looked at: for others no kernel leaves anything undone.
+ * Only packets without IPv6 extension headers and fragments are looked at: for others no kernel leaves anything undone. VLAN tags may
+ * stand in front of them.
  */
 import * as checksum from '../wire/checksum.js';
 import * as ethernet from '../wire/ethernet.js';
@@ -15,6 +16,7 @@ import * as ipv4 from '../wire/ipv4.js';
 import * as ipv6 from '../wire/ipv6.js';
 import * as tcp from '../wire/tcp.js';
 import * as udp from '../wire/udp.js';
+import * as vlan from '../wire/vlan.js';
 import * as vnet from '../wire/vnet-header.js';
 
 /** Bits of what `find` returns that hold the offset of the checksum in its header; the offset of the header is above them. */
@@ -34,9 +36,9 @@ export function fieldOffset(found: number): number {
 
 /** Where the checksum is in the frame at `at` that nobody has finished; below 0: there is none. */
 export function find(view: DataView, at: number, length: number): number {
-  const l3At = at + ethernet.HEADER_BYTES;
-  const room = length - ethernet.HEADER_BYTES;
-  const type = ethernet.etherType(view, at);
+  const l3At = vlan.payloadAt(view, at, length);
+  const room = at + length - l3At;
+  const type = view.getUint16(l3At - 2);
   let family = 0;
   let protocol = 0;
   let l4At = 0;
@@ -63,9 +65,10 @@ export function find(view: DataView, at: number, length: number): number {
 
 /**
  * Writes the vnet header in front of the frame at `at`: what is left to do, or nothing. What is longer than `mtu` (L3 bytes) is then a
- * super-frame; its segments were meant for a network of that MTU. Returns whether something is left to do.
+ * super-frame; its segments were meant for a network of that MTU. `udpBytes`: data in each segment of what is a UDP super-frame
+ * (message-form.ts), else 0. Returns whether something is left to do.
  */
-export function writeHeader(view: DataView, at: number, length: number, mtu: number): boolean {
+export function writeHeader(view: DataView, at: number, length: number, mtu: number, udpBytes: number): boolean {
   const found = find(view, at, length);
   if (found < 0) {
     vnet.writePlain(view, at - vnet.HEADER_BYTES);
@@ -73,20 +76,26 @@ export function writeHeader(view: DataView, at: number, length: number, mtu: num
   }
   const l4At = at + headerOffset(found);
   const field = fieldOffset(found);
-  const isLong = length - ethernet.HEADER_BYTES > mtu;
-  if (!isLong || field !== tcp.CHECKSUM_OFFSET || !writeSegmentation(view, at, l4At, mtu)) {
+  if (udpBytes > 0) {
+    const headerBytes = l4At + udp.HEADER_BYTES - at;
+    vnet.writeSuperFrame(view, at - vnet.HEADER_BYTES, vnet.GSO_UDP, headerBytes, udpBytes, l4At - at, field);
+    return true;
+  }
+  const l3At = vlan.payloadAt(view, at, length);
+  const isLong = at + length - l3At > mtu;
+  if (!isLong || field !== tcp.CHECKSUM_OFFSET || !writeSegmentation(view, at, l3At, l4At, mtu)) {
     vnet.writeSuperFrame(view, at - vnet.HEADER_BYTES, vnet.GSO_NONE, 0, 0, l4At - at, field);
   }
   return true;
 }
 
 /** False when the MTU has no room for segments. */
-function writeSegmentation(view: DataView, at: number, l4At: number, mtu: number): boolean {
+function writeSegmentation(view: DataView, at: number, l3At: number, l4At: number, mtu: number): boolean {
   const payloadAt = l4At + tcp.headerBytes(view, l4At);
-  const size = mtu - (payloadAt - at - ethernet.HEADER_BYTES);
+  const size = mtu - (payloadAt - l3At);
   if (size <= 0) return false;
   const ecn = (tcp.flags(view, l4At) & tcp.FLAG_CWR) !== 0 ? vnet.GSO_ECN : 0;
-  const type = ethernet.etherType(view, at) === ethernet.TYPE_IPV4 ? vnet.GSO_TCP4 : vnet.GSO_TCP6;
+  const type = view.getUint16(l3At - 2) === ethernet.TYPE_IPV4 ? vnet.GSO_TCP4 : vnet.GSO_TCP6;
   vnet.writeSuperFrame(view, at - vnet.HEADER_BYTES, type | ecn, payloadAt - at, size, l4At - at, tcp.CHECKSUM_OFFSET);
   return true;
 }

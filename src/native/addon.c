@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ABI_VERSION 2 // raise together with NATIVE_ABI in index.ts whenever an argument changes its meaning
+#define ABI_VERSION 3 // raise together with NATIVE_ABI in index.ts whenever an argument changes its meaning
 
 static int close_fd(struct call *call), disown_fd(struct call *call);
 

@@ -289,12 +289,39 @@ int load_departure(const struct weft *state, int row, struct departure *out) {
   return out->port->kind == PORT_UDP && row >= state->tx_peer_rows ? -EINVAL : 0;
 }
 
+// Adds the parts of a row to those of a frame; returns how many there are then.
+static int add_parts(struct iovec *parts, int count, const struct departure *departure) {
+  if (departure->parts[0].iov_len > 0) parts[count++] = departure->parts[0];
+  parts[count++] = departure->parts[1];
+  return count;
+}
+
+static bool continues(const struct weft *state, int row) {
+  return row < state->tx_peer_rows && (state->tx_peer[row].flags & PEER_CONTINUES);
+}
+
+// Writes the frame that row `first` begins, with the rows before `end` that continue it: all of them or none. Fills tx_result, adds to
+// `sent` and returns how many rows it dealt with.
 // #syscalls: write writev
-static int transmit_tap(const struct departure *departure) {
-  const struct iovec *parts = departure->parts;
-  ssize_t sent = parts[0].iov_len == 0 ? write(departure->port->fd, parts[1].iov_base, parts[1].iov_len)
-                                       : writev(departure->port->fd, parts, 2);
-  return sent >= 0 ? 0 : -errno;
+static int transmit_tap(struct weft *state, const struct departure *begun, int first, int end, int *sent) {
+  struct iovec parts[2 * MAX_JOINED_ROWS];
+  int count = add_parts(parts, 0, begun);
+  int answer = continues(state, first) ? -EINVAL : 0; // more of a row that could not be sent
+  int row = first + 1;
+  for (; row < end && continues(state, row); row++) {
+    struct departure departure;
+    if (answer == 0) answer = load_departure(state, row, &departure);
+    if (answer == 0 && (departure.port != begun->port || row - first == MAX_JOINED_ROWS)) answer = -EINVAL;
+    if (answer == 0) count = add_parts(parts, count, &departure);
+  }
+  if (answer == 0) {
+    ssize_t written = count == 1 ? write(begun->port->fd, parts[0].iov_base, parts[0].iov_len)
+                                 : writev(begun->port->fd, parts, count);
+    if (written < 0) answer = -errno;
+  }
+  if (answer == 0) *sent += row - first;
+  for (int done = first; done < row; done++) state->tx_result[done] = answer;
+  return row - first;
 }
 
 int transmit_burst(struct call *call) {
@@ -309,13 +336,13 @@ int transmit_burst(struct call *call) {
   for (int row = first; row < end;) {
     struct departure departure;
     int answer = load_departure(state, row, &departure);
-    if (answer == 0 && departure.port->kind != PORT_TAP) {
+    if (answer < 0) {
+      state->tx_result[row++] = answer;
+    } else if (departure.port->kind == PORT_TAP) {
+      row += transmit_tap(state, &departure, row, end, &sent);
+    } else {
       row += transmit_messages(state, departure.port, row, end, &sent);
-      continue;
     }
-    if (answer == 0) answer = transmit_tap(&departure);
-    state->tx_result[row++] = answer;
-    if (answer == 0) sent++;
   }
   return sent;
 }

@@ -26,7 +26,7 @@ struct peer {
   uint8_t address[16]; // IPv4 in the first four
   uint16_t segment_bytes; // UDP GRO / GSO: payload bytes of every datagram but the last, 0 = one datagram
   uint8_t traffic_class;  // TOS of IPv4
-  uint8_t flags;          // PEER_CONTINUES; of rows to send only
+  uint8_t flags;          // PEER_CONTINUES; of rows to send only, also to TAPs
   uint8_t reserved[4];
 };
 _Static_assert(sizeof(struct peer) == PEER_BYTES, "a row of rxPeer and txPeer");

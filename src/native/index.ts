@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { types } from 'node:util';
 
 /** Raised together with ABI_VERSION in addon.c whenever an argument changes its meaning. */
-const NATIVE_ABI = 2;
+const NATIVE_ABI = 3;
 
 /** As `nsFd`: the namespace of the calling thread. */
 export const NO_NAMESPACE = -1;
@@ -104,8 +104,8 @@ export const MAX_CLAIMED_BYTES = 1 << 24;
  */
 export const PEER_BYTES = 32;
 /**
- * Flag of a row of txPeer: the row is a further piece of the message that the row before belongs to, and nothing else of its peer
- * is read. Rows of one message have one result. At most MAX_JOINED_ROWS; all for one UDP port.
+ * Flag of a row of txPeer: the row is a further piece of the message (of a TAP: of the frame) that the row before belongs to, and nothing
+ * else of its peer is read. Rows of one message have one result. At most MAX_JOINED_ROWS; all for one UDP port or TAP.
  */
 export const PEER_CONTINUES = 1;
 export const MAX_JOINED_ROWS = 64;

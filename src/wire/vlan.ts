@@ -4,7 +4,7 @@
 //  | TPID  |  TCI   |  type   |      TCI = priority (3) | drop eligible (1) | VLAN id (12)
 //  +-------+--------+---------+
 
-import { TYPE_SERVICE_VLAN, TYPE_VLAN } from './ethernet.js';
+import { etherType, HEADER_BYTES, TYPE_SERVICE_VLAN, TYPE_VLAN } from './ethernet.js';
 
 export const TAG_BYTES = 4;
 export const MAX_VLAN = 4094;
@@ -22,6 +22,18 @@ export function vlanId(view: DataView, tagAt: number): number {
 /** EtherType (or TPID of the next tag) behind the tag. */
 export function innerType(view: DataView, tagAt: number): number {
   return view.getUint16(tagAt + 4);
+}
+
+/** Where what the frame at `at` carries begins, behind up to two tags; its type stands right before. The frame has an Ethernet header. */
+export function payloadAt(view: DataView, at: number, length: number): number {
+  const end = at + length;
+  let type = etherType(view, at);
+  let payloadAt = at + HEADER_BYTES;
+  for (let tags = 0; tags < 2 && isTag(type) && payloadAt + TAG_BYTES <= end; tags++) {
+    type = innerType(view, payloadAt - 2);
+    payloadAt += TAG_BYTES;
+  }
+  return payloadAt;
 }
 
 export function isTag(etherType: number): boolean {

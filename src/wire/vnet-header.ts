@@ -73,7 +73,15 @@ export function writePlain(view: DataView, at: number): void {
   view.setInt32(at + 8, 0);
 }
 
-/** A super-frame of TCP: `headerBytes` up to the payload, `gsoSize` bytes of that per segment. */
+/** A frame whose checksum at `checksumStart` + `checksumOffset` holds only the sum of the pseudo-header. */
+export function writePartial(view: DataView, at: number, checksumStart: number, checksumOffset: number): void {
+  writePlain(view, at);
+  view.setUint8(at, FLAG_NEEDS_CHECKSUM);
+  view.setUint16(at + 6, checksumStart, true);
+  view.setUint16(at + 8, checksumOffset, true);
+}
+
+/** A super-frame: `headerBytes` up to the payload, `gsoSize` bytes of that per segment. */
 export function writeSuperFrame(
   view: DataView,
   at: number,

@@ -17,6 +17,8 @@ export const MIN_BYTES = HEADER_BYTES + ethernet.HEADER_BYTES;
 
 /** The VNI is valid. */
 const FLAG_VNI = 0x08;
+/** Of the first word: all but what the group policy option gives a meaning (flags G, D and A, the group). */
+const FIXED_BITS = 0x7fb7_0000;
 
 /** True when the payload of a datagram holds the header and an Ethernet header behind it. */
 export function check(payloadBytes: number): boolean {
@@ -26,6 +28,11 @@ export function check(payloadBytes: number): boolean {
 /** Whether the I flag is set. */
 export function hasVni(view: DataView, at: number): boolean {
   return (view.getUint8(at) & FLAG_VNI) !== 0;
+}
+
+/** Whether a VTEP sends such a header: the I flag is set and all reserved bits are zero, but for those of a group policy. */
+export function isUsual(view: DataView, at: number): boolean {
+  return (view.getInt32(at) & FIXED_BITS) === FLAG_VNI << 24 && view.getUint8(at + 7) === 0;
 }
 
 export function vni(view: DataView, at: number): number {

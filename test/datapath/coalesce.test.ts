@@ -1,11 +1,13 @@
-// TCP segments that come out of a tunnel one by one and leave as super-frames: which are joined, and that nothing of them is lost.
+// TCP segments and UDP datagrams that come out of a tunnel one by one and leave as super-frames: which are joined, and that nothing of them is lost.
 import { strict as assert } from 'node:assert';
+import { ACCEPTS_USO } from '../../src/datapath/program.js';
 import { Prng } from '../../src/lib/prng.js';
 import {
   type BuiltFrame,
   ether,
   GSO_TCP4,
   GSO_TCP6,
+  GSO_UDP,
   ipv4,
   ipv6,
   join,
@@ -23,6 +25,7 @@ import {
   word,
 } from '../support/frame-builders.js';
 import { createLab, type Lab } from '../support/lab.js';
+import { ACCEPTS_ALL } from '../support/program-builder.js';
 import { datagram, outerFrame, vxlan } from '../support/vxlan-frames.js';
 import { DB, WEB } from './stations.js';
 
@@ -274,6 +277,108 @@ describe('coalescing', () => {
       to.send('v', ...messages);
       to.expect({ web: sent });
     }
+  });
+});
+
+describe('coalescing of UDP', () => {
+  const datagramOf = (n: number, bytes = 100, ip: IpFields = {}, from = 1000): BuiltFrame =>
+    ether({ from: DB, to: WEB }, ipv4({ ...V4, id: 7, ...ip }, udp(from, 53, pattern(bytes, n))));
+  const datagram6 = (n: number, bytes = 100): BuiltFrame =>
+    ether({ from: DB, to: WEB }, ipv6(V6, udp(1000, 53, pattern(bytes, n))));
+  const whole = (count: number, last = 100): Uint8Array =>
+    join(...Array.from({ length: count }, (_, n) => pattern(n === count - 1 ? last : 100, n)));
+
+  it('makes one super-frame of datagrams of one size and flow, the last one shorter, in both families', () => {
+    const to = lab();
+    sendJoined(to, datagramOf(0), datagramOf(1), datagramOf(2, 30));
+    const four = ether({ from: DB, to: WEB }, ipv4({ ...V4, id: 7 }, udp(1000, 53, whole(3, 30))));
+    assert.deepEqual(taken(to), plain([superFrame(four, GSO_UDP, 100)]));
+    sendSingly(to, datagram6(0), datagram6(1));
+    const six = ether({ from: DB, to: WEB }, ipv6(V6, udp(1000, 53, whole(2))));
+    assert.deepEqual(taken(to), plain([superFrame(six, GSO_UDP, 100)]));
+  });
+
+  it('gives them as they were to a port that takes no super-frames of UDP', () => {
+    const sent = [0, 1, 2, 3].map((n) => datagramOf(n, 100, { id: 0xfffe + n - (n > 1 ? 0x10000 : 0) }));
+    for (const accepts of [0, ACCEPTS_ALL & ~ACCEPTS_USO]) {
+      const to = lab(accepts);
+      sendSingly(to, ...sent);
+      to.expect({ web: sent });
+    }
+    const both = createLab({
+      vteps: { v: { kind: 'socket', address: HERE } },
+      ports: { web: {}, old: { accepts: 0 } },
+      overlay: { vtep: 'v', vni: 5000 },
+    });
+    const shouted = sent.map(({ bytes }) => Uint8Array.from([...new Array(6).fill(255), ...bytes.slice(6)]));
+    both.send('v', ...shouted.map((bytes) => datagram(THERE, vxlan(5000, bytes))));
+    assert.equal(both.take('web').length, 1);
+    assert.deepEqual(
+      both.take('old').map(({ bytes }) => bytes),
+      shouted,
+    );
+  });
+
+  it('joins at most 64', () => {
+    const to = lab();
+    sendSingly(to, ...Array.from({ length: 150 }, (_, n) => datagramOf(n)));
+    assert.deepEqual(
+      taken(to).map(({ bytes }) => (bytes.length - 42) / 100),
+      [64, 64, 22],
+    );
+  });
+
+  const unchecked = (frame: BuiltFrame): BuiltFrame => {
+    frame.bytes.set([0, 0], 40);
+    return frame;
+  };
+  const longer = datagramOf(1, 101);
+  const padded = datagramOf(1);
+  padded.bytes.set(word(90), 38);
+  const APART: Record<string, [BuiltFrame, BuiltFrame]> = {
+    'the second is longer': [datagramOf(0), longer],
+    'another port': [datagramOf(0), datagramOf(1, 100, {}, 1001)],
+    'another TTL': [datagramOf(0), datagramOf(1, 100, { ttl: 9 })],
+    'another TOS': [datagramOf(0), datagramOf(1, 100, { tos: 1 })],
+    'another destination': [datagramOf(0), datagramOf(1, 100, { to: '10.0.0.9' })],
+    'an identification that stays in packets that may be fragmented': [
+      datagramOf(0, 100, { flags: 0 }),
+      datagramOf(1, 100, { flags: 0 }),
+    ],
+    'the first has no checksum': [unchecked(datagramOf(0)), datagramOf(1)],
+    'the second has no checksum': [datagramOf(0), unchecked(datagramOf(1))],
+    'a length that leaves something over': [datagramOf(0), padded],
+    'no payload': [datagramOf(0, 0), datagramOf(1, 0)],
+    'a fragment': [datagramOf(0, 100, { flags: 0x2000 }), datagramOf(1, 100, { flags: 0x2000 })],
+  };
+  for (const [why, pair] of Object.entries(APART)) {
+    it(`leaves two datagrams apart: ${why}`, () => {
+      const to = lab();
+      sendSingly(to, ...pair);
+      to.expect({ web: pair });
+    });
+  }
+
+  it('joins nothing that is damaged', () => {
+    for (const damagedAt of [0, 1]) {
+      const pair = [datagramOf(0), datagramOf(1)];
+      pair[damagedAt]!.bytes[60]! ^= 1;
+      const to = lab();
+      sendSingly(to, ...pair);
+      to.expect({ web: pair });
+    }
+  });
+
+  it('joins nothing while something is captured, which is to see datagrams as they were sent', () => {
+    const to = createLab({
+      vteps: { v: { kind: 'socket', address: HERE } },
+      ports: ['web'],
+      overlay: { vtep: 'v', vni: 5000 },
+      captureSnaplen: 65535,
+    });
+    const sent = [datagramOf(0), datagramOf(1)];
+    sendJoined(to, ...sent);
+    to.expect({ web: sent });
   });
 });
 

@@ -1,5 +1,6 @@
 // What comes in encapsulated, byte by byte: which frames reach which network, which are dropped and by what name.
 import { strict as assert } from 'node:assert';
+import { ACCEPTS_USO } from '../../src/datapath/program.js';
 import { listRemotes } from '../../src/tables/remote-table.js';
 import {
   ether,
@@ -17,6 +18,7 @@ import {
   word,
 } from '../support/frame-builders.js';
 import { createLab, type Lab, type LabSettings, minutes } from '../support/lab.js';
+import { ACCEPTS_ALL } from '../support/program-builder.js';
 import { addressText, type OverlaySettings, type VtepSettings } from '../support/tunnel-columns.js';
 import { datagram, outerFrame, vxlan } from '../support/vxlan-frames.js';
 import { DB, message, STRANGER, WEB } from './stations.js';
@@ -46,6 +48,10 @@ function tenants(
 }
 
 const hello = message(DB, WEB, 'hello');
+/** For those who talk about datagrams, not about what is put together from them. */
+const NO_SUPER_DATAGRAMS: Partial<LabSettings> = {
+  ports: { web: { accepts: ACCEPTS_ALL & ~ACCEPTS_USO }, other: { network: 'red' } },
+};
 
 describe('decapsulation of datagrams', () => {
   it('gives the frame to the network of its VNI and to no other', () => {
@@ -202,7 +208,7 @@ describe('decapsulation of datagrams', () => {
   });
 
   it('reads a whole burst of full messages without losing a datagram', () => {
-    const lab = tenants();
+    const lab = tenants(SOCKET, {}, NO_SUPER_DATAGRAMS);
     const payloads = Array.from({ length: 64 }, (_, n) => vxlan(5000, message(DB, WEB, `datagram ${n % 10}`).bytes));
     const messages = Array.from({ length: 40 }, () => datagram(THERE, ...payloads));
     lab.send('v', ...messages);
@@ -356,7 +362,7 @@ describe('decapsulation of frames from a TAP', () => {
   });
 
   it('takes joined datagrams of a GSO frame apart', () => {
-    const lab = tenants(TAP);
+    const lab = tenants(TAP, {}, NO_SUPER_DATAGRAMS);
     const one = vxlan(5000, hello.bytes);
     const outer = outerFrame({ from: THERE, to: HERE, checksum: 'partial' }, join(one, one, one));
     lab.send('v', { ...outer, vnet: { ...outer.vnet!, gsoType: 5, gsoSize: one.length } });
@@ -366,7 +372,7 @@ describe('decapsulation of frames from a TAP', () => {
   it('has room for as many joined datagrams as a peer joins, frame after frame, whatever header the TAP has', () => {
     const one = vxlan(5000, hello.bytes);
     for (const headerBytes of [12, 24]) {
-      const lab = tenants({ ...TAP, headerBytes });
+      const lab = tenants({ ...TAP, headerBytes }, {}, NO_SUPER_DATAGRAMS);
       const outer = outerFrame(
         { from: THERE, to: HERE, checksum: 'partial' },
         join(...new Array<Uint8Array>(64).fill(one)),

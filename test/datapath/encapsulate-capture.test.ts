@@ -108,6 +108,21 @@ describe('captures of encapsulated frames', () => {
     }
   }
 
+  for (const checksum of [false, true]) {
+    it(`see joined datagrams of a TAP one by one, ${checksum ? 'with' : 'without'} checksums, and also when they are refused joined`, () => {
+      for (const errno of [0, constants.errno.EINVAL]) {
+        const { lab, tap: recorder } = capturing(tap({ checksum }));
+        lab.io.port(lab.index('v')).joinErrno = errno;
+        const sent = [0, 1, 2].map((n) => frame(ipv4({ ...V4, id: n }, udp(1000, 53, pattern(n === 2 ? 9 : 20, n)))));
+        lab.send('web', ...sent);
+        lab.ignoreDepartures();
+        const read = recorder.seen.map(({ bytes }) => readOuter(bytes));
+        assert.deepEqual(inners(read), bytesOf(sent));
+        assert.ok(read.every((outer) => outer.hasChecksum === checksum));
+      }
+    });
+  }
+
   it('see inner frames at the tunnel, once however many peers get them, as they are in the tunnel', () => {
     const { lab, tap: recorder } = capturing(
       socket({ senders: 1, capture: 0 }),

@@ -194,7 +194,7 @@ describe('encapsulation of super-frames', () => {
 
   it('cuts them for a TAP that knows no tunnels', () => {
     for (const checksum of [false, true]) {
-      const from = lab(tap({ checksum }));
+      const from = lab(tap({ checksum, joins: false }));
       from.send('web', superTcp(payload, 1400));
       const left = outers(from);
       assert.deepEqual(inners(left), bytesOf(segments(payload, 1400)));
@@ -235,11 +235,11 @@ describe('encapsulation of super-frames', () => {
   it('cuts them where a bit is missing, one segment is all there is, or no outer header can describe them', () => {
     const lacking = [TUNNEL_OFFLOAD & ~ACCEPTS_TUNNEL_GSO, TUNNEL_OFFLOAD & ~ACCEPTS_CHECKSUM];
     for (const accepts of lacking) {
-      const from = lab(tap({ accepts, headerBytes: 24 }));
+      const from = lab(tap({ accepts, headerBytes: 24, joins: false }));
       from.send('web', superTcp(payload, 1400));
       assert.equal(from.take('v').length, 3);
     }
-    const unsummed = lab(tap({ accepts: TUNNEL_OFFLOAD, headerBytes: 24, checksum: true }));
+    const unsummed = lab(tap({ accepts: TUNNEL_OFFLOAD, headerBytes: 24, checksum: true, joins: false }));
     unsummed.send('web', superTcp(payload, 1400));
     assert.equal(unsummed.take('v').length, 3, 'no outer checksums from the kernel');
     const whole = lab(tap({ accepts: TUNNEL_OFFLOAD, headerBytes: 24 }));
@@ -253,7 +253,7 @@ describe('encapsulation of super-frames', () => {
   it('drops one whose segments are larger than the underlay carries, and no other', () => {
     const from = lab(tap({ mtu: 1490 }));
     from.send('web', superTcp(payload, 1400));
-    assert.equal(from.take('v').length, 3);
+    assert.equal(outers(from).length, 3);
     from.send('web', superTcp(payload, 1401));
     from.expect({}, { 'exceeds-underlay': 1 });
   });

@@ -8,6 +8,7 @@ import {
   GSO_ECN,
   GSO_TCP4,
   GSO_TCP6,
+  GSO_UDP,
   ipv4,
   ipv6,
   type Packet,
@@ -34,10 +35,10 @@ function frameOf(packet: Packet, tags: readonly number[] = []): BuiltFrame {
 }
 
 /** What is written in front of the frame; null: nothing is left to do. */
-function headerOf({ bytes }: BuiltFrame) {
+function headerOf({ bytes }: BuiltFrame, udpBytes = 0) {
   const memory = new Uint8Array(VNET_BYTES + bytes.length).fill(0xee, 0, VNET_BYTES);
   memory.set(bytes, VNET_BYTES);
-  const isLeft = unfinished.writeHeader(new DataView(memory.buffer), VNET_BYTES, bytes.length, MTU);
+  const isLeft = unfinished.writeHeader(new DataView(memory.buffer), VNET_BYTES, bytes.length, MTU, udpBytes);
   const fields = readVnet(memory.subarray(0, VNET_BYTES));
   assert.equal(fields !== null, isLeft);
   assert.deepEqual(memory.subarray(VNET_BYTES), bytes, 'the frame itself is as it was');
@@ -54,6 +55,10 @@ describe('what is left undone of a frame out of a socket', () => {
         const frame = frameOf(packet(transport));
         assert.equal(headerOf(frame), null, 'a finished one');
         assert.deepEqual(headerOf(partial(frame)), partial(frame).vnet);
+        for (const tags of [[5], [5, 6]]) {
+          const tagged = partial(frameOf(packet(transport), tags));
+          assert.deepEqual(headerOf(tagged), tagged.vnet, `${tags.length} VLAN tags`);
+        }
       });
     }
 
@@ -61,13 +66,24 @@ describe('what is left undone of a frame out of a socket', () => {
       const headers = family === 'IPv4' ? 40 : 60;
       const gsoType = family === 'IPv4' ? GSO_TCP4 : GSO_TCP6;
       for (const flags of [TCP_ACK, TCP_ACK | TCP_CWR]) {
-        const frame = partial(frameOf(packet(tcp({ flags }, pattern(9000)))));
-        assert.deepEqual(headerOf(frame), {
-          ...frame.vnet,
-          gsoType: flags === TCP_ACK ? gsoType : gsoType | GSO_ECN,
-          headerLength: 14 + headers,
-          gsoSize: MTU - headers,
-        });
+        for (const tags of [[], [5]]) {
+          const frame = partial(frameOf(packet(tcp({ flags }, pattern(9000))), tags));
+          assert.deepEqual(headerOf(frame), {
+            ...frame.vnet,
+            gsoType: flags === TCP_ACK ? gsoType : gsoType | GSO_ECN,
+            headerLength: 14 + 4 * tags.length + headers,
+            gsoSize: MTU - headers,
+          });
+        }
+      }
+    });
+
+    it(`is the segmentation of a UDP packet over ${family} of which the kernel told the size of segments`, () => {
+      const headers = family === 'IPv4' ? 28 : 48;
+      for (const tags of [[], [5]]) {
+        const frame = partial(frameOf(packet(udp(4000, 443, pattern(9000))), tags));
+        const headerLength = 14 + 4 * tags.length + headers;
+        assert.deepEqual(headerOf(frame, 1200), { ...frame.vnet, gsoType: GSO_UDP, headerLength, gsoSize: 1200 });
       }
     });
   }
@@ -75,14 +91,16 @@ describe('what is left undone of a frame out of a socket', () => {
   it('is nothing where no kernel leaves anything', () => {
     const sent = packets.IPv4!(udp(4000, 53, 'who?'));
     const fragment = ipv4({ from: '10.0.0.1', to: '10.0.0.2', flags: 0x2000 }, udp(4000, 53, 'who?'));
-    for (const frame of [frameOf(sent, [5]), frameOf(fragment)]) assert.equal(headerOf(partial(frame)), null);
+    for (const frame of [frameOf(sent, [5, 6, 7]), frameOf(fragment)]) assert.equal(headerOf(partial(frame)), null);
     assert.equal(headerOf(ether({ from: DB, to: WEB }, 'no packet')), null);
   });
 
   it('is never looked for outside of the frame', () => {
-    const whole = partial(frameOf(packets.IPv6!(tcp({}, 'data'))));
-    for (let length = 14; length < whole.bytes.length; length++) {
-      assert.equal(headerOf({ ...whole, bytes: whole.bytes.subarray(0, length) }), null, `${length} bytes`);
+    for (const tags of [[], [5, 6]]) {
+      const whole = partial(frameOf(packets.IPv6!(tcp({}, 'data')), tags));
+      for (let length = 14; length < whole.bytes.length; length++) {
+        assert.equal(headerOf({ ...whole, bytes: whole.bytes.subarray(0, length) }), null, `${length} bytes`);
+      }
     }
   });
 });

@@ -3,6 +3,7 @@
 import { strict as assert } from 'node:assert';
 import { setTimeout } from 'node:timers/promises';
 import {
+  MAX_JOINED_ROWS,
   native,
   OFFLOAD_CHECKSUM,
   OFFLOAD_TSO4,
@@ -17,11 +18,13 @@ import {
   TAP_PERSIST,
   TAP_VNET_HEADER,
 } from '../../src/native/index.js';
+import { content, setPeer } from './burst-data.js';
 import { type BoundBurst, bind } from './forwarder.js';
 import { configure, ip, Lab, link, needsRoot, ok } from './lab.js';
 
 const [EIO, ENODEV, EBUSY, EEXIST, EINVAL, EBADFD] = [5, 19, 16, 17, 22, 77];
 const FRAME_BYTES = 60;
+const NOBODY = { family: 0, port: 0, scope: 0, address: '', segmentBytes: 0 };
 
 function exists(namespace: string, ifname: string): boolean {
   return (JSON.parse(ip(namespace, '-json', 'link', 'show')) as { ifname: string }[]).some((l) => l.ifname === ifname);
@@ -179,6 +182,67 @@ describe('native: TAP devices', () => {
     assert.deepEqual([...burst.txResult.slice(0, 4)], [-EINVAL, 0, -EINVAL, -ENODEV]);
   });
 
+  it('writes rows that continue each other as one frame, of all of them or of none', () => {
+    const ns = lab.namespace();
+    const burst = bind(MAX_JOINED_ROWS + 4, 1 << 18);
+    const [near, far] = ['tap0', 'tap1'].map((name) => lab.tap(ns.fd, name, TAP_VNET_HEADER)) as [number, number];
+    for (const [port, fd] of [near, far].entries()) lab.port(port, fd, PORT_TAP, 12);
+    ip(ns.name, 'link', 'add', 'bridge', 'type', 'bridge', 'mcast_snooping', '0');
+    for (const name of ['bridge', 'tap0', 'tap1']) {
+      configure(ns.name, name);
+      if (name !== 'bridge') ip(ns.name, 'link', 'set', name, 'master', 'bridge');
+    }
+    sendFrame(burst, 0);
+    const begin = (row: number, port = 0): void => {
+      setPeer(burst.txPeer, row, { ...NOBODY, continues: false });
+      burst.txPort[row] = port;
+      [burst.txHeadBytes[row], burst.txBodyAt[row], burst.txBodyBytes[row]] = [0, 0, 12 + FRAME_BYTES];
+    };
+    const go = (row: number, port = 0): void => {
+      setPeer(burst.txPeer, row, { ...NOBODY, continues: true });
+      burst.slab.set(content(row, 30), 1000 + row * 30);
+      burst.txPort[row] = port;
+      [burst.txHeadAt[row], burst.txHeadBytes[row]] = [1000 + row * 30, 10];
+      [burst.txBodyAt[row], burst.txBodyBytes[row]] = [1010 + row * 30, 20];
+    };
+    const results = (rows: number): number[] => [...burst.txResult.slice(0, rows)];
+
+    begin(0);
+    go(1);
+    go(2);
+    begin(3);
+    assert.deepEqual([native.transmitBurst(0, 4), ...results(4)], [4, 0, 0, 0, 0]);
+    const received: Buffer[] = [];
+    for (let turn = 0; turn < 20 && received.length < 3; turn++) {
+      native.wait(100_000);
+      const count = ok(native.receiveBurst(1, 0, 4, 1 << 17, 1 << 18));
+      for (let row = 0; row < count; row++) {
+        const frame = Buffer.from(burst.slab.slice(burst.rxStart[row], burst.rxStart[row]! + burst.rxLength[row]!));
+        if (frame.readUInt16BE(12) === 0x88b5) received.push(frame);
+      }
+    }
+    const alone = Buffer.from(burst.slab.slice(12, 12 + FRAME_BYTES));
+    assert.deepEqual(received, [alone, Buffer.concat([alone, content(1, 30), content(2, 30)]), alone]);
+
+    begin(0);
+    go(1);
+    burst.txBodyAt[1] = 1 << 18; // outside
+    go(2);
+    begin(3);
+    go(4, 1); // another port
+    assert.deepEqual([native.transmitBurst(0, 5), ...results(5)], [0, ...Array<number>(5).fill(-EINVAL)]);
+    go(0);
+    begin(1);
+    begin(2, 99);
+    go(3);
+    assert.deepEqual([native.transmitBurst(0, 4), ...results(4)], [1, -EINVAL, 0, -ENODEV, -EINVAL], 'more of nothing');
+    begin(0);
+    for (let row = 1; row <= MAX_JOINED_ROWS; row++) go(row);
+    assert.equal(native.transmitBurst(0, MAX_JOINED_ROWS + 1), 0);
+    assert.deepEqual(results(MAX_JOINED_ROWS + 1), Array<number>(MAX_JOINED_ROWS + 1).fill(-EINVAL), 'too many');
+    assert.equal(native.transmitBurst(0, MAX_JOINED_ROWS), MAX_JOINED_ROWS);
+  });
+
   it('survives the deletion of the device', () => {
     const ns = lab.namespace();
     const burst = bind(4, 1 << 18);
@@ -199,7 +263,7 @@ describe('native: TAP devices', () => {
   });
 
   it('survives the end of the namespace the device was moved to', async function () {
-    this.timeout(10_000);
+    this.timeout(60_000);
     const [ns, other] = [lab.namespace(), lab.namespace()];
     const burst = bind(4, 1 << 18);
     const fd = lab.tap(ns.fd, 'tap0', TAP_VNET_HEADER);

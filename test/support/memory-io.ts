@@ -133,8 +133,8 @@ export class MemoryIo implements PortIo {
   transmitBurst(count: number): void {
     this.bursts.push(count);
     for (let row = 0; row < count; row++) {
-      const joined = this.joinsMessage(row);
-      this.queue.result[row] = joined ? this.queue.result[row - 1]! : this.transmit(row, count);
+      const isMore = row > 0 && this.joinsMessage(row);
+      this.queue.result[row] = isMore ? this.queue.result[row - 1]! : this.transmit(row, count);
     }
   }
 
@@ -146,38 +146,38 @@ export class MemoryIo implements PortIo {
     const { queue } = this;
     const port = this.ports.get(queue.port[row]!);
     if (port === undefined) return -19;
-    if (port.joinErrno !== 0 && queue.txPeer.segmentBytes(row) !== 0) return -port.joinErrno;
+    if (port.joinErrno !== 0 && row + 1 < count && this.joinsMessage(row + 1)) return -port.joinErrno;
     if (port.transmitErrno !== 0) return -port.transmitErrno;
-    const head = this.piece(queue.headAt[row]!, queue.headBytes[row]!);
-    const body = this.piece(queue.bodyAt[row]!, queue.bodyBytes[row]!);
-    const all = Buffer.concat([head, body]);
+    const all = this.gather(row, count);
     const vnet = port.headerBytes === 0 ? null : readVnet(all.subarray(0, port.headerBytes));
-    const frame: TestFrame = { bytes: Uint8Array.from(all.subarray(port.headerBytes)), vnet };
-    if (port.isSocket) this.addMessage(port, row, count, frame);
-    else port.departures.push(frame);
+    const bytes = Uint8Array.from(all.subarray(port.headerBytes));
+    if (port.isSocket) this.addMessage(port, row, bytes);
+    else port.departures.push({ bytes, vnet });
     return 0;
   }
 
-  /** Whether the row is more of the message of the row before. */
+  /** Whether the row is more of the message, or of the frame, of the row before. */
   private joinsMessage(row: number): boolean {
-    const { queue } = this;
-    if (this.ports.get(queue.port[row]!)?.isSocket !== true) return false;
-    return (queue.txPeer.flags(row) & PEER_CONTINUES) !== 0;
+    return (this.queue.txPeer.flags(row) & PEER_CONTINUES) !== 0;
   }
 
-  /** One message of all rows that belong together, as native/messages.c sends it. */
-  private addMessage(port: MemoryPort, first: number, count: number, { bytes }: TestFrame): void {
-    const { queue, words } = this;
-    const parts = [bytes];
-    for (let row = first + 1; row < count && this.joinsMessage(row); row++) {
+  /** All rows that belong together, as native/messages.c and native/burst.c send them. */
+  private gather(first: number, count: number): Buffer {
+    const { queue } = this;
+    const parts: Uint8Array[] = [];
+    for (let row = first; row === first || (row < count && this.joinsMessage(row)); row++) {
       assert.equal(queue.port[row], queue.port[first], 'rows of a message have one port');
-      const head = this.piece(queue.headAt[row]!, queue.headBytes[row]!);
-      parts.push(head, this.piece(queue.bodyAt[row]!, queue.bodyBytes[row]!));
+      parts.push(this.piece(queue.headAt[row]!, queue.headBytes[row]!));
+      parts.push(this.piece(queue.bodyAt[row]!, queue.bodyBytes[row]!));
     }
+    return Buffer.concat(parts);
+  }
+
+  private addMessage(port: MemoryPort, first: number, message: Uint8Array): void {
+    const { queue, words } = this;
     queue.txPeer.readAddress(first, words, 0);
     const family = queue.txPeer.family(first);
     assert.ok(family === 4 || family === 6, 'a datagram goes to somebody');
-    const message = Uint8Array.from(Buffer.concat(parts));
     assert.ok(message.length <= 65_507, 'a message is no longer than a datagram can be');
     const peer: TestPeer = {
       address: addressText(words, family),

@@ -26,6 +26,7 @@ const FLAG_NEEDS_CHECKSUM = 1;
 const FLAG_TUNNEL_CHECKSUM = 8;
 const TUNNEL_BITS = 0x60;
 const GSO_ECN = 0x80;
+const GSO_UDP = 5;
 const TCP = 6;
 
 /** Everything that a device does to a write before it is on the wire. */
@@ -33,6 +34,7 @@ export function onTheWire(frame: TestFrame): Uint8Array[] {
   const { bytes, vnet } = frame;
   if (vnet === null) return [bytes];
   assert.equal(vnet.flags & FLAG_NEEDS_CHECKSUM, FLAG_NEEDS_CHECKSUM, 'what asks for something asks for a checksum');
+  if (vnet.gsoType === GSO_UDP) return datagramsOfSuperFrame(frame);
   if (vnet.gsoType !== 0) return segmentsOfTunnel(frame);
   const { checksumStart, checksumOffset } = vnet;
   const done = bytes.slice();
@@ -48,6 +50,29 @@ export function datagramsOf({ bytes, peer }: TestFrame): Uint8Array[] {
   const count = Math.ceil(bytes.length / size);
   assert.ok(count <= 64, 'a message holds at most 64 datagrams');
   return Array.from({ length: count }, (_, n) => bytes.slice(n * size, (n + 1) * size));
+}
+
+/** As the kernel cuts a super-frame of UDP that is one itself: `__udp_gso_segment`. Every datagram gets a checksum. */
+function datagramsOfSuperFrame({ bytes, vnet }: TestFrame): Uint8Array[] {
+  const { gsoSize, checksumStart: udpAt, checksumOffset, headerLength } = vnet!;
+  const isIpv4 = bytes[12] === 8;
+  const l3At = 14;
+  assert.deepEqual([udpAt, checksumOffset, headerLength], [l3At + (isIpv4 ? 20 : 40), 6, udpAt + 8], 'plain headers');
+  checkOuterLengths(bytes, l3At, udpAt, isIpv4);
+  assert.equal(wordAt(bytes, udpAt + 6), pseudoSum(bytes, l3At, isIpv4, bytes.length - udpAt, 17));
+  const payload = bytes.subarray(udpAt + 8);
+  const count = Math.ceil(payload.length / gsoSize);
+  assert.ok(count > 1 && count <= 64, 'a super-frame holds 2 to 64 datagrams');
+  return Array.from({ length: count }, (_, n) => {
+    const datagram = join(bytes.subarray(0, udpAt + 8), payload.subarray(n * gsoSize, (n + 1) * gsoSize));
+    setLengths(datagram, l3At, isIpv4);
+    datagram.set(word(datagram.length - udpAt), udpAt + 4);
+    datagram.set([0, 0], udpAt + 6);
+    const sum = pseudoSum(datagram, l3At, isIpv4, datagram.length - udpAt, 17);
+    const total = referenceSum(join(word(sum), datagram.subarray(udpAt)));
+    datagram.set(word(nonZero(~total & 0xffff)), udpAt + 6);
+    return datagram;
+  });
 }
 
 /** As the kernel cuts a super-frame inside of VXLAN: `skb_udp_tunnel_segment` around `tcp_gso_segment`. */

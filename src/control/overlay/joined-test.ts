@@ -1,13 +1,22 @@
 /**
- * Trying out datagrams that are joined into one message (UDP_SEGMENT): over the loopback, to a socket that takes them joined and to one
- * that does not; to a wire that can do nothing itself, where the kernel has to finish each of them; to one that cuts them itself.
+ * Trying out joined datagrams: in one message of a socket (UDP_SEGMENT), and in one super-frame that a TAP takes (Linux 6.2). Over the
+ * loopback, to a socket that takes them joined and to one that does not; to a wire that can do nothing itself, where the kernel has to
+ * finish each of them; to one that cuts them itself.
  *
  * Linux 7.0 to 7.1.4 damages the headers on the last way when all datagrams are of one size (tailscale/tailscale issue 19777).
  */
-import { errorName, UDP_COALESCED, UDP_DEAF } from '../../native/index.js';
+import { errorName, OFFLOAD_TUNNEL_GSO, OFFLOAD_USO4, UDP_COALESCED, UDP_DEAF } from '../../native/index.js';
+import { HEADER_BYTES, TUNNEL_HEADER_BYTES } from '../../wire/vnet-header.js';
 import { DEFAULT_PORT } from '../../wire/vxlan.js';
 import { parsePrefix } from '../kernel/ip-prefix.js';
-import { type Family, findHeaderDamage, isTunnelPacket, payloadOffset, segmentBytesOf } from './offload-frames.js';
+import {
+  buildJoined,
+  type Family,
+  findHeaderDamage,
+  isTunnelPacket,
+  payloadOffset,
+  segmentBytesOf,
+} from './offload-frames.js';
 import type { OffloadRig, Received, Sent } from './offload-rig.js';
 import type { OffloadVerdict } from './offload-verdict.js';
 
@@ -25,17 +34,19 @@ const MESSAGES: readonly Message[] = [
   { segmentBytes: 1015, count: 64, lastBytes: 1015 },
   { segmentBytes: 60, count: 3, lastBytes: 59 },
 ];
-/** Own address, and stations behind the TAPs. */
+/** Own address, and stations behind the TAPs: whence super-frames come, and where all goes. */
 const ENDS = [
-  { family: 4, own: '192.0.2.1', out: '192.0.2.9', whole: '203.0.113.9', bits: 32 },
-  { family: 6, own: '2001:db8:2::1', out: '2001:db8:2::9', whole: '2001:db8:3::9', bits: 128 },
+  { family: 4, own: '192.0.2.1', from: '198.51.100.9', out: '192.0.2.9', whole: '203.0.113.9', bits: 32 },
+  { family: 6, own: '2001:db8:2::1', from: '2001:db8:1::9', out: '2001:db8:2::9', whole: '2001:db8:3::9', bits: 128 },
 ] as const;
 const SINGLE_PORT = DEFAULT_PORT + 1;
 const EIO = 5;
 
 /** Throws where the kernel refuses what has nothing to do with joining. */
 export function tryJoins(rig: OffloadRig): OffloadVerdict {
-  for (const { family, own, out, whole, bits } of ENDS) {
+  const passes = rig.forwards && (rig.granted & OFFLOAD_USO4) !== 0;
+  const headerBytes = rig.granted & OFFLOAD_TUNNEL_GSO ? TUNNEL_HEADER_BYTES : HEADER_BYTES;
+  for (const { family, own, from, out, whole, bits } of ENDS) {
     if (family === 6 && !rig.hasIpv6) continue;
     const sender = rig.openSocket(own, 0, UDP_DEAF);
     const joined = rig.openSocket(own, DEFAULT_PORT, UDP_COALESCED);
@@ -43,9 +54,13 @@ export function tryJoins(rig: OffloadRig): OffloadVerdict {
     for (const message of MESSAGES) {
       const bytes = contentOf(message);
       const { segmentBytes, count } = message;
-      const sendTo = (text: string, port: number): Sent[] => {
-        const address = parsePrefix(`${text}/${bits}`).bytes;
-        return [{ port: sender, bytes, to: { address, port, segmentBytes } }];
+      const addressOf = (text: string): Uint8Array => parsePrefix(`${text}/${bits}`).bytes;
+      const sendTo = (text: string, port: number): Sent[] => [
+        { port: sender, bytes, to: { address: addressOf(text), port, segmentBytes } },
+      ];
+      const passTo = (text: string): Sent[] => {
+        const addresses = { source: addressOf(from), destination: addressOf(text) };
+        return [{ port: rig.portOf('in'), bytes: buildJoined(headerBytes, family, addresses, bytes, segmentBytes) }];
       };
       const looped = rig.exchange(sendTo(own, DEFAULT_PORT), joined, 1);
       const [error = 0] = looped.results;
@@ -54,7 +69,9 @@ export function tryJoins(rig: OffloadRig): OffloadVerdict {
         findJoinedDamage(looped.received, bytes, segmentBytes) ??
         findSinglesDamage(rig.exchange(sendTo(own, SINGLE_PORT), single, count).received, bytes, message) ??
         findWireDamage(rig, 'out', sendTo(out, DEFAULT_PORT), family, bytes, message) ??
-        findWireDamage(rig, 'whole', sendTo(whole, DEFAULT_PORT), family, bytes, message);
+        findWireDamage(rig, 'whole', sendTo(whole, DEFAULT_PORT), family, bytes, message) ??
+        (passes ? findWireDamage(rig, 'out', passTo(out), family, bytes, message) : null) ??
+        (passes ? findWireDamage(rig, 'whole', passTo(whole), family, bytes, message) : null);
       if (damage !== null) return { state: 'broken', finding: `${count} datagrams over IPv${family}: ${damage}` };
     }
   }
@@ -86,7 +103,8 @@ function findWireDamage(
 ): string | null {
   const wanted = tap === 'out' ? message.count : 1;
   const { results, received } = rig.exchange(sent, rig.portOf(tap), wanted, isTunnelPacket);
-  if (results[0] === -EIO) return null; // before Linux 6.11, for interfaces that finish no checksums: said, not damaged
+  const isMessage = sent[0]!.to !== undefined;
+  if (isMessage && results[0] === -EIO) return null; // before Linux 6.11, for interfaces that finish no checksums: said, not damaged
   const skipped = payloadOffset(family);
   let from = 0;
   for (const frame of received) {

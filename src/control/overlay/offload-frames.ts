@@ -94,6 +94,30 @@ export function buildSuperFrame(shape: FrameShape): Uint8Array {
   return bytes;
 }
 
+/** Joined datagrams as weft hands them to a TAP: a super-frame of UDP, behind a vnet header of `headerBytes`. */
+export function buildJoined(
+  headerBytes: number,
+  family: Family,
+  { source, destination }: Pick<FrameShape, 'source' | 'destination'>,
+  payload: Uint8Array,
+  segmentBytes: number,
+): Uint8Array {
+  const l3At = ethernet.HEADER_BYTES;
+  const udpAt = l3At + IP_BYTES[family];
+  const payloadAt = payloadOffset(family);
+  const bytes = new Uint8Array(headerBytes + payloadAt + payload.length);
+  const view = new DataView(bytes.buffer, headerBytes);
+  writeEthernet(view, 0, family);
+  writeIp(view, l3At, family, UDP, view.byteLength - udpAt, source, destination);
+  writePorts(view, udpAt, vxlan.FIRST_SOURCE_PORT, vxlan.DEFAULT_PORT);
+  udp.setLength(view, udpAt, view.byteLength - udpAt);
+  udp.setChecksum(view, udpAt, checksum.pseudoSum(view, l3At, family, UDP, view.byteLength - udpAt));
+  bytes.set(payload, headerBytes + payloadAt);
+  const header = new DataView(bytes.buffer);
+  vnet.writeSuperFrame(header, 0, vnet.GSO_UDP, payloadAt, segmentBytes, udpAt, udp.CHECKSUM_OFFSET);
+  return bytes;
+}
+
 /** Whether a frame is UDP to the port of VXLAN. */
 export function isTunnelPacket({ view, at, length }: RawFrame): boolean {
   const etherType = length < ethernet.HEADER_BYTES ? 0 : view.getUint16(at + 12);
