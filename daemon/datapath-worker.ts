@@ -9,7 +9,7 @@
  *
  * An exception in here is a bug: it ends the worker, and the control thread starts another with the same ports and program.
  */
-import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { CaptureRing } from '../src/capture/capture-ring.js';
 import { PuntRing } from '../src/capture/punt-ring.js';
 import { Counters } from '../src/datapath/counters.js';
@@ -19,8 +19,8 @@ import {
   type FromWorker,
   MAX_LOCATIONS,
   MAX_NETWORKS,
-  type SharedTables,
   type ToWorker,
+  type WorkerStart,
 } from '../src/datapath/program.js';
 import { Punts } from '../src/datapath/punts.js';
 import { FrameVector } from '../src/frames/frame-vector.js';
@@ -38,18 +38,7 @@ import { fail } from './worker-fault.js';
 const MAX_SLEEP_MICROS = 100_000;
 const SPIN_MS = 0.05;
 
-export interface WorkerData {
-  tables: SharedTables;
-  wakeFd: number;
-  /** Seed of the MAC table's hash. */
-  seed: number;
-  /** File of the flow table (ports/flow-file.ts). */
-  flowFile: string;
-  /** Two random integers: what senders must not guess of the NAT. */
-  natKey: readonly [number, number];
-}
-
-function main(control: MessagePort, data: WorkerData): void {
+function main(control: MessagePort, data: WorkerStart): void {
   const nowMs = createMonotonicClock();
   const slab = createSlab();
   const frames = new FrameVector(slab);
@@ -147,4 +136,6 @@ function post(control: MessagePort, message: FromWorker): void {
 }
 
 if (parentPort === null) throw new Error('datapath-worker runs in a worker thread only');
-main(parentPort, workerData as WorkerData);
+const control = parentPort;
+// Never returns before it is told to stop: all further messages are read in obey().
+control.once('message', (start: WorkerStart) => main(control, start));

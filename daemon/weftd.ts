@@ -4,11 +4,13 @@
  * Every fault of the start is one line on stderr and exit status 1.
  */
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { readVersion } from './package-version.js';
 import { OptionsError } from './weftd-config.js';
 import { createLog, type Logger } from './weftd-log.js';
 import { HELP, readOptions, type WeftdOptions } from './weftd-options.js';
 import type { CreatedDaemon } from './weftd-parts.js';
+import { DATAPATH_WORKER } from './worker-module.js';
 
 /** An orderly end takes milliseconds; one that hangs is cut off. */
 const LONGEST_END_MS = 8000;
@@ -29,12 +31,16 @@ async function run(options: WeftdOptions): Promise<void> {
   const log = createLog(options.logLevel, process.stderr.isTTY === true);
   dieOnFaults(log);
   const stopRequest = whenAskedToStop();
+  // Boots in its own thread while this one loads the rest of the program: whichever takes longer is what a start takes.
+  const worker = new Worker(DATAPATH_WORKER, { name: 'datapath' });
+  worker.on('error', () => {}); // one that ends before it is needed is replaced, and that one says why it cannot start
   const { Supervisor, takeSupervision } = await import('../src/control/supervisor.js');
   const supervisor = new Supervisor({ supervision: takeSupervision(process.env, process.pid), log });
   supervisor.say('Starting');
   const { createDaemon } = await import('./weftd-parts.js');
   const daemon = await createDaemon(options, {
     log,
+    worker,
     startedAt,
     version: readVersion(),
     maxConnections: maxConnections(),

@@ -18,8 +18,6 @@ import type {
 import { type Histogram, secondsHistogram, turnHistogram } from './metrics-histogram.js';
 import type { ServerState } from './server-state.js';
 
-export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
-
 interface Sample {
   /** Of a histogram: what follows the name of the family, `_bucket`. */
   suffix?: string;

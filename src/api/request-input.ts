@@ -1,29 +1,16 @@
 /** From what came over HTTP to what a handler gets: the body as JSON, the query with its types, all of it validated. */
+import { onDemand } from '../lib/on-demand.js';
 import { printable } from '../lib/printable.js';
 import { type Problem, RequestError } from '../model/problems.js';
 import { HttpError } from './errors.js';
 import type { Route } from './route.js';
 import type { Validator } from './validation.js';
 
-let loading: Promise<Validator> | null = null;
-
 /** The validator, loaded when it is first needed (it takes longer to load than the rest of the API). */
-export function loadValidator(): Promise<Validator> {
-  loading ??= import('./validation.js').then(({ createValidator }) => createValidator());
-  return loading;
-}
-
-/**
- * Does what the first requests would otherwise wait for, in small steps between other work: loads the validator and
- * compiles the schemas of bodies.
- */
-export async function warmUp(routes: readonly Route[]): Promise<void> {
-  const validator = await loadValidator();
-  for (const { body } of routes) {
-    if (body !== null) validator.check(body, {});
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+export const loadValidator = onDemand(async (): Promise<Validator> => {
+  const { createValidator } = await import('./validation.js');
+  return createValidator();
+});
 
 /** JSON in UTF-8, or undefined for no body at all. Throws an HttpError. */
 export function parseBody(bytes: Uint8Array): unknown {

@@ -14,14 +14,14 @@ import { HttpError } from './errors.js';
 import { BODY_LIMIT_BYTES, LIMITS, type Limits } from './limits.js';
 import { answerClientError, jsonBytes, sendRefusal } from './refusal.js';
 import { boundRequest } from './request-deadline.js';
-import { parseBody, validatedInput, warmUp } from './request-input.js';
+import { loadValidator, parseBody, validatedInput } from './request-input.js';
 import type { Method, Route, TextReply } from './route.js';
 import { ROUTES } from './routes/route-table.js';
 import { createServerState, type ServerState } from './server-state.js';
 import { isStreamReply, type StreamReply, sendStream } from './stream.js';
 import { closeUpload, NO_UPLOAD, openUpload } from './upload.js';
 
-/** The part of a logger that the server needs; pino has it. */
+/** The part of the daemon's log that the server needs. */
 export interface ServerLog {
   debug(fields: object, message: string): void;
   warn(fields: object, message: string): void;
@@ -33,8 +33,11 @@ export interface ApiServer {
   /** Give it a listening socket with `listen`. */
   readonly http: Server;
   readonly state: ServerState;
-  /** Gets ready for requests that change something; call it when there is time. */
-  warmUp(): Promise<void>;
+  /**
+   * Loads what requests that change something need; call it when there is time. Schemas are compiled when a request is checked
+   * against them: all of them at once would be 25 MB more in every idle daemon.
+   */
+  warmUp(): Promise<unknown>;
   /** Ends streams, answers what is under way (at most a second) and closes all connections. */
   stop(): Promise<void>;
 }
@@ -98,7 +101,7 @@ export async function createApiServer(options: {
   const connections = boundConnections(app.server, state, limits, log);
   await app.ready();
 
-  return { app, http: app.server, state, warmUp: () => warmUp(ROUTES), stop: () => stop(app, state, connections) };
+  return { app, http: app.server, state, warmUp: loadValidator, stop: () => stop(app, state, connections) };
 }
 
 /** Stands where fastify would compile a validator or a serialiser: no route has a schema that fastify knows of. */

@@ -21,7 +21,7 @@ export interface Clock {
   now(): number;
 }
 
-/** What the controller says to the operator's log; a pino logger fits. */
+/** What the controller says to the operator's log. */
 export interface Log {
   info(details: object, message: string): void;
   warn(details: object, message: string): void;
@@ -66,6 +66,8 @@ export interface Context {
   readonly overlayDefaults: OverlayDefaults;
   /** Frames that arrive at ports from inside weft; the ring has one writer. */
   readonly injector: InjectRingWriter;
+  /** Frames that leave through ports, from services of the control thread; the ring has one writer. */
+  readonly outbound: InjectRingWriter;
   /** Why an endpoint is degraded, or was detached without being asked, by endpoint name. */
   readonly reasons: Map<string, string>;
   newId(): string;

@@ -63,6 +63,7 @@ export async function createController(options: ControllerOptions): Promise<Mana
     uplinkAttachments: new Map(),
     uplinks: new Map(),
     injector: new InjectRingWriter(datapath.tables.inject),
+    outbound: new InjectRingWriter(datapath.tables.outbound),
     serviceAttachments: new Map(),
     underlayAttachments: new Map(),
     overlay: createOverlayState(ports, datapath, options.testOffloads),

@@ -7,13 +7,12 @@ import type * as captures from './controller/captures.js';
 import type * as objects from './controller/lab-objects.js';
 import type * as api from './controller.js';
 import type { ControllerOptions, ManagedController } from './controller-options.js';
-import { DhcpService } from './dhcp/dhcp-service.js';
+import { DhcpOnDemand } from './dhcp/dhcp-on-demand.js';
 import { retryUplinks } from './disturbances.js';
 import { closeDns, releaseDns } from './dns/dns-plugging.js';
 import { attachEndpoint, createEndpoint, deleteEndpoint, detachEndpoint, patchEndpoint } from './endpoints.js';
 import { deleteFlow, deleteFlows, getFlow, listFlows } from './flows/flows.js';
 import { viewFdb, viewVteps } from './forwarding-view.js';
-import { applyLab, prepareLab } from './lab/lab-apply.js';
 import { exportLab } from './lab/lab-export.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createNetwork, deleteNetwork, patchNetwork } from './networks.js';
@@ -48,7 +47,7 @@ export class LabController implements ManagedController {
   private readonly context: Context;
   private readonly queue: MutationQueue;
   private readonly replays: Replays;
-  private readonly dhcp: DhcpService;
+  private readonly dhcp: DhcpOnDemand;
   private readonly uplinkRetries: { stop(): void };
   private closing: Promise<void> | null = null;
 
@@ -57,7 +56,7 @@ export class LabController implements ManagedController {
     this.context = context;
     this.queue = queue;
     this.replays = new Replays(context);
-    this.dhcp = new DhcpService({ context, now: () => performance.now() });
+    this.dhcp = new DhcpOnDemand({ context, now: () => performance.now() });
     this.dhcp.start();
     this.uplinkRetries = retryUplinks(context, queue);
   }
@@ -291,6 +290,7 @@ export class LabController implements ManagedController {
   }
 
   async apply(lab: objects.LabFile, dryRun: boolean): Promise<objects.ApplyResult> {
+    const { applyLab, prepareLab } = await import('./lab/lab-apply.js');
     await prepareLab(this.context, lab);
     return this.queue.run('apply', (transaction) => applyLab(this.context, transaction, lab, dryRun));
   }

@@ -20,7 +20,7 @@ interface Outcome {
 }
 
 describe('weftd', function daemon() {
-  this.timeout(30_000);
+  this.timeout(60_000);
   let directory: string;
   const children: ChildProcess[] = [];
 

@@ -17,7 +17,7 @@ export interface Import {
   target: string | null;
   /** `import type`: gone after compilation. */
   isType: boolean;
-  /** `import('...')`: resolved when it runs, not when the file is loaded. */
+  /** `import('...')` or `require('...')`: resolved when it runs, not when the file is loaded. */
   isDynamic: boolean;
   /** `export * from`. */
   isBarrel: boolean;
@@ -60,7 +60,7 @@ function listFiles(directory: string): string[] {
 }
 
 const STATEMENT = /^(import|export)\s+(type\s)?([^;'"]*?\sfrom\s*)?['"]([^'"]+)['"]/gm;
-const DYNAMIC = /\bimport\(\s*['"]([^'"]+)['"]/g;
+const DYNAMIC = /\b(?:import|require|createRequire\(import\.meta\.url\))\(\s*['"]([^'"]+)['"]/g;
 
 function importsOf(path: string, text: string): Import[] {
   const code = withoutComments(text);

@@ -43,7 +43,9 @@ export async function startWeft(site: Site, host?: string): Promise<WeftDaemon> 
   const start = process.hrtime.bigint();
   // nsenter and not `ip netns exec`, which would also hide the host's cgroups and the like from the daemon.
   const inHost: [string, string[]] = ['nsenter', [`--net=/run/netns/${host}`, '--', process.execPath, ...args]];
-  const service = await addService(site, host === undefined ? [process.execPath, args] : inHost);
+  // Node parses that file (250 KB, 70 ms) in front of any program. The environment of a service has no such variable.
+  const environment = { NODE_EXTRA_CA_CERTS: '' };
+  const service = await addService(site, host === undefined ? [process.execPath, args] : inHost, { environment });
   const answers = async () => {
     if (service.hasEnded()) throw new Error('weftd ended while starting');
     return http('GET', '/v1/status').then(

@@ -1,8 +1,10 @@
 /** /v1/openapi.json and /metrics. */
-import { PROMETHEUS_TYPE, prometheusText } from '../metrics.js';
 import { defineRoute, type Route } from '../route.js';
 
 let openApi: object | null = null;
+
+/** Text of Prometheus, https://prometheus.io/docs/instrumenting/exposition_formats/ */
+const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** `allRoutes`: what the OpenAPI document describes, these two included. */
 export const documentRoutes = (allRoutes: () => readonly Route[]) => [
@@ -25,6 +27,9 @@ export const documentRoutes = (allRoutes: () => readonly Route[]) => [
     operation: 'getMetrics',
     summary: 'Counters for Prometheus',
     response: { kind: 'text', contentType: PROMETHEUS_TYPE },
-    handle: ({ controller, server }) => ({ contentType: PROMETHEUS_TYPE, text: prometheusText(controller, server) }),
+    handle: async ({ controller, server }) => {
+      const { prometheusText } = await import('../metrics.js');
+      return { contentType: PROMETHEUS_TYPE, text: prometheusText(controller, server) };
+    },
   }),
 ];

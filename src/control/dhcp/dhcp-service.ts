@@ -7,7 +7,6 @@
  */
 import type { CapturedFrame } from '../../capture/capture-ring-reader.js';
 import type { EndpointRecord, NetworkRecord } from '../../model/desired-state.js';
-import { InjectRingWriter } from '../../ports/inject-ring.js';
 import { MAX_OUTBOUND_BYTES } from '../../ports/outbound-ring.js';
 import { formatIpv4, formatIpv6Bytes } from '../../wire/addresses.js';
 import * as dhcp4 from '../../wire/dhcp4.js';
@@ -52,7 +51,6 @@ export interface DhcpServiceParts {
 export class DhcpService {
   private readonly context: Context;
   private readonly now: () => number;
-  private readonly outbound: InjectRingWriter;
   /** By endpoint. */
   private readonly histories = new Map<string, History>();
   private readonly tallies = new Map<string, Map<string, number>>();
@@ -61,8 +59,7 @@ export class DhcpService {
   constructor({ context, now }: DhcpServiceParts) {
     this.context = context;
     this.now = now;
-    const { outbound, punts } = context.datapath.tables;
-    this.outbound = new InjectRingWriter(outbound);
+    const { punts } = context.datapath.tables;
     this.punts = new PuntReader(punts, (frame) => this.serve(frame));
   }
 
@@ -175,7 +172,7 @@ export class DhcpService {
 
   private send({ port, serial }: Attachment, datagram: UdpDatagram): boolean {
     const frame = writeUdpFrame(datagram);
-    if (frame.length > MAX_OUTBOUND_BYTES || !this.outbound.write(port, serial, frame, null)) return false;
+    if (frame.length > MAX_OUTBOUND_BYTES || !this.context.outbound.write(port, serial, frame, null)) return false;
     this.context.datapath.wake();
     return true;
   }

@@ -79,12 +79,19 @@ export function readRecord(
   return { type: bytes.readUInt16BE(nameEnd), ttlAt: nameEnd + 4, dataAt, end };
 }
 
-/** Offset behind the name at `at`, or -1. A pointer ends a name; where it leads is the business of whoever reads it. */
+/**
+ * Offset behind the name at `at`, or -1. A pointer ends a name; what stands where it leads is the business of whoever reads it,
+ * but it leads back, behind the header (RFC 1035 section 4.1.4), so that nobody who is handed the message reads in circles.
+ */
 function skipName(bytes: Buffer, at: number): number {
   for (const from = at; at < bytes.length && at - from <= MAX_NAME_BYTES; ) {
     const length = bytes[at]!;
     if (length === 0) return at + 1;
-    if (length >= 0xc0) return at + 2 <= bytes.length ? at + 2 : -1;
+    if (length >= 0xc0) {
+      if (at + 2 > bytes.length) return -1;
+      const target = bytes.readUInt16BE(at) & 0x3fff;
+      return target >= HEADER_BYTES && target < from ? at + 2 : -1;
+    }
     if (length > 63) return -1;
     at += 1 + length;
   }

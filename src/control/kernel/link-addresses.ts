@@ -30,7 +30,7 @@ export interface LinkAddress {
 
 /** Addresses of one interface, without IPv6 link-local ones. */
 export async function listAddresses(rtnetlink: Rtnetlink, index: number): Promise<LinkAddress[]> {
-  const messages = await rtnetlink.dump('RTM_GETADDR', rt.MessageType.GETADDR, bodyOf(rt.formatAddress({ index })));
+  const messages = await rtnetlink.dump('RTM_GETADDR', rt().MessageType.GETADDR, bodyOf(rt().formatAddress({ index })));
   const addresses: LinkAddress[] = [];
   for (const { data, ...rest } of messages) {
     if (numberOf(data.subarray(4, 8)) !== index || data[3] === SCOPE_LINK) continue;
@@ -48,14 +48,14 @@ export async function addAddress(rtnetlink: Rtnetlink, index: number, text: stri
   const body = addressBody(index, parsePrefix(text));
   if (marked) body.push(IFA_PROTO, Buffer.of(WEFT_PROTOCOL));
   const flags = FlagsNew.CREATE | FlagsNew.EXCL;
-  await rtnetlink.request('RTM_NEWADDR', text, rt.MessageType.NEWADDR, body, flags);
+  await rtnetlink.request('RTM_NEWADDR', text, rt().MessageType.NEWADDR, body, flags);
 }
 
 /** Resolves when it was gone already. */
 export async function removeAddress(rtnetlink: Rtnetlink, index: number, text: string): Promise<void> {
   try {
     const body = addressBody(index, parsePrefix(text));
-    await rtnetlink.request('RTM_DELADDR', text, rt.MessageType.DELADDR, body);
+    await rtnetlink.request('RTM_DELADDR', text, rt().MessageType.DELADDR, body);
   } catch (error) {
     if (!isErrno(error, 'EADDRNOTAVAIL', 'ENODEV')) throw error;
   }
@@ -87,6 +87,6 @@ function addressBody(index: number, prefix: IpPrefix): ReturnType<typeof bodyOf>
   if (broadcast !== null) attrs.broadcast = broadcast;
   if (prefix.family !== AF_INET) attrs.flags = { nodad: true };
   const body = bodyOf();
-  rt.formatAddressMessage({ kind: 'address', data, attrs }, body);
+  rt().formatAddressMessage({ kind: 'address', data, attrs }, body);
   return body;
 }

@@ -16,7 +16,7 @@ export async function setNeighbour(rtnetlink: Rtnetlink, index: number, address:
   const lladdr = Buffer.from(mac.replaceAll(':', ''), 'hex');
   const body = neighbourBody(index, address, { state: { permanent: true } }, { lladdr });
   const flags = FlagsNew.CREATE | FlagsNew.REPLACE;
-  await rtnetlink.request('RTM_NEWNEIGH', address, rt.MessageType.NEWNEIGH, body, flags);
+  await rtnetlink.request('RTM_NEWNEIGH', address, rt().MessageType.NEWNEIGH, body, flags);
 }
 
 /** Resolves when it was gone already. */
@@ -28,7 +28,7 @@ export async function removeNeighbour(rtnetlink: Rtnetlink, index: number, addre
 export async function addProxy(rtnetlink: Rtnetlink, index: number, address: string): Promise<void> {
   const body = neighbourBody(index, address, { flags: { proxy: true } }, { protocol: Buffer.of(WEFT_PROTOCOL) });
   const flags = FlagsNew.CREATE | FlagsNew.REPLACE;
-  await rtnetlink.request('RTM_NEWNEIGH', `proxy ${address}`, rt.MessageType.NEWNEIGH, body, flags);
+  await rtnetlink.request('RTM_NEWNEIGH', `proxy ${address}`, rt().MessageType.NEWNEIGH, body, flags);
 }
 
 /** Resolves when it was gone already, or the interface is. */
@@ -38,7 +38,7 @@ export async function removeProxy(rtnetlink: Rtnetlink, index: number, address: 
 
 async function remove(rtnetlink: Rtnetlink, subject: string, body: netlink.AttrStream): Promise<void> {
   try {
-    await rtnetlink.request('RTM_DELNEIGH', subject, rt.MessageType.DELNEIGH, body);
+    await rtnetlink.request('RTM_DELNEIGH', subject, rt().MessageType.DELNEIGH, body);
   } catch (error) {
     if (!isErrno(error, 'ENOENT', 'ENODEV', 'ENXIO')) throw error;
   }
@@ -53,6 +53,6 @@ function neighbourBody(
   const { family, bytes } = parsePrefix(address);
   const data: netlink.rt.Neighbor = { family, ifindex: index, ...header };
   const body = bodyOf();
-  rt.formatNeighborMessage({ kind: 'neighbor', data, attrs: { dst: bytes, ...attributes } }, body);
+  rt().formatNeighborMessage({ kind: 'neighbor', data, attrs: { dst: bytes, ...attributes } }, body);
   return body;
 }

@@ -40,8 +40,8 @@ export interface Route {
 export async function listRoutes(rtnetlink: Rtnetlink): Promise<Route[]> {
   const routes: Route[] = [];
   for (const family of [AF_INET, AF_INET6]) {
-    const body = bodyOf(rt.formatRoute({ family }));
-    const messages = await rtnetlink.dump('RTM_GETROUTE', rt.MessageType.GETROUTE, body);
+    const body = bodyOf(rt().formatRoute({ family }));
+    const messages = await rtnetlink.dump('RTM_GETROUTE', rt().MessageType.GETROUTE, body);
     for (const message of messages) {
       const route = parseRoute(message);
       if (route !== null) routes.push(route);
@@ -53,13 +53,13 @@ export async function listRoutes(rtnetlink: Rtnetlink): Promise<Route[]> {
 /** Rejects with EEXIST when there is a route to that destination with that metric. */
 export async function addRoute(rtnetlink: Rtnetlink, index: number, route: RouteRequest): Promise<void> {
   const flags = FlagsNew.CREATE | FlagsNew.EXCL;
-  await rtnetlink.request('RTM_NEWROUTE', subjectOf(route), rt.MessageType.NEWROUTE, routeBody(index, route), flags);
+  await rtnetlink.request('RTM_NEWROUTE', subjectOf(route), rt().MessageType.NEWROUTE, routeBody(index, route), flags);
 }
 
 /** Resolves when it was gone already. */
 export async function removeRoute(rtnetlink: Rtnetlink, index: number, route: RouteRequest): Promise<void> {
   try {
-    await rtnetlink.request('RTM_DELROUTE', subjectOf(route), rt.MessageType.DELROUTE, routeBody(index, route));
+    await rtnetlink.request('RTM_DELROUTE', subjectOf(route), rt().MessageType.DELROUTE, routeBody(index, route));
   } catch (error) {
     if (!isErrno(error, 'ESRCH', 'ENODEV', 'ENETUNREACH')) throw error;
   }
@@ -114,7 +114,7 @@ function routeBody(index: number, route: RouteRequest): ReturnType<typeof bodyOf
   if (route.gateway !== null) attrs.gateway = parsePrefix(route.gateway).bytes;
   if (route.metric > 0) attrs.priority = route.metric;
   const body = bodyOf();
-  rt.formatRouteMessage({ kind: 'route', data, attrs }, body);
+  rt().formatRouteMessage({ kind: 'route', data, attrs }, body);
   return body;
 }
 
@@ -123,7 +123,7 @@ function parseRoute(message: netlink.NetlinkMessage): Route | null {
   const [family = 0, length = 0, , , shortTable = 0, protocol = 0, , type = 0] = message.data;
   const attributes = attributesOf(message, HEADER_BYTES);
   const table = numberOf(attributes.get(RTA_TABLE)) ?? shortTable;
-  if (table !== MAIN_TABLE || type !== rt.RouteType.UNICAST) return null;
+  if (table !== MAIN_TABLE || type !== rt().RouteType.UNICAST) return null;
   const bytes = attributes.get(RTA_DST) ?? Buffer.alloc(family === AF_INET ? 4 : 16);
   const gateway = attributes.get(RTA_GATEWAY);
   return {

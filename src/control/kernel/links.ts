@@ -55,13 +55,13 @@ export interface LinkChange {
 
 export async function listLinks(rtnetlink: Rtnetlink): Promise<Link[]> {
   const body = linkBody({}, { extMask: WITHOUT_STATISTICS });
-  return (await rtnetlink.dump('RTM_GETLINK', rt.MessageType.GETLINK, body)).map(parseLink);
+  return (await rtnetlink.dump('RTM_GETLINK', rt().MessageType.GETLINK, body)).map(parseLink);
 }
 
 /** Interfaces that do VXLAN, with their UDP ports. */
 export async function listVxlans(rtnetlink: Rtnetlink): Promise<FoundVxlan[]> {
   const body = linkBody({}, { extMask: WITHOUT_STATISTICS });
-  const messages = await rtnetlink.dump('RTM_GETLINK', rt.MessageType.GETLINK, body);
+  const messages = await rtnetlink.dump('RTM_GETLINK', rt().MessageType.GETLINK, body);
   return messages.flatMap((message) => {
     const attributes = attributesOf(message, HEADER_BYTES);
     const info = nestedAttributes(attributes.get(IFLA_LINKINFO));
@@ -104,13 +104,13 @@ export async function setLink(rtnetlink: Rtnetlink, index: number, subject: stri
     header.flags = { ...header.flags, noarp: true };
     header.change = { ...header.change, noarp: true };
   }
-  await rtnetlink.request('RTM_SETLINK', subject, rt.MessageType.SETLINK, linkBody(header, attributes));
+  await rtnetlink.request('RTM_SETLINK', subject, rt().MessageType.SETLINK, linkBody(header, attributes));
 }
 
 /** Resolves when it was gone already. */
 export async function deleteLink(rtnetlink: Rtnetlink, index: number, subject: string): Promise<void> {
   try {
-    await rtnetlink.request('RTM_DELLINK', subject, rt.MessageType.DELLINK, linkBody({ index }, {}));
+    await rtnetlink.request('RTM_DELLINK', subject, rt().MessageType.DELLINK, linkBody({ index }, {}));
   } catch (error) {
     if (!isErrno(error, 'ENODEV')) throw error;
   }
@@ -118,7 +118,7 @@ export async function deleteLink(rtnetlink: Rtnetlink, index: number, subject: s
 
 async function getLink(rtnetlink: Rtnetlink, subject: string, body: ReturnType<typeof bodyOf>): Promise<Link | null> {
   try {
-    const [message] = await rtnetlink.request('RTM_GETLINK', subject, rt.MessageType.GETLINK, body);
+    const [message] = await rtnetlink.request('RTM_GETLINK', subject, rt().MessageType.GETLINK, body);
     return message === undefined ? null : parseLink(message);
   } catch (error) {
     if (isErrno(error, 'ENODEV')) return null;
@@ -128,7 +128,7 @@ async function getLink(rtnetlink: Rtnetlink, subject: string, body: ReturnType<t
 
 function linkBody(data: netlink.rt.Link, attrs: netlink.ifla.LinkAttrs): ReturnType<typeof bodyOf> {
   const body = bodyOf();
-  rt.formatLinkMessage({ kind: 'link', data, attrs }, body);
+  rt().formatLinkMessage({ kind: 'link', data, attrs }, body);
   return body;
 }
 

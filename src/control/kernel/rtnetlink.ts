@@ -14,13 +14,13 @@ import { kernelError } from './kernel-error.js';
 import { insideNamespace } from './namespace-visit.js';
 import {
   AttrStream,
-  createNetlink,
   Flags,
   FlagsGet,
   MessageType,
   Protocol,
   parseAttributes,
   parseError,
+  sockets,
 } from './netlink-package.js';
 
 /** The kernel answers within microseconds; a request that takes so long has lost its answer. */
@@ -44,6 +44,7 @@ export class Rtnetlink {
 
   /** Opens the socket in the namespace behind `namespaceFd`. */
   constructor(namespaceFd: number) {
+    const { createNetlink } = sockets(); // loaded out here: a visit to a namespace is short
     try {
       this.#socket = insideNamespace(namespaceFd, () => createNetlink(Protocol.ROUTE));
     } catch (error) {

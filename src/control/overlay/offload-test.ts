@@ -9,7 +9,7 @@ import { parsePrefix } from '../kernel/ip-prefix.js';
 import { tryJoins } from './joined-test.js';
 import { buildSuperFrame, type FrameShape, findDamage, isTunnelPacket, SEGMENTS } from './offload-frames.js';
 import { OffloadRig, type RigTap } from './offload-rig.js';
-import type { Offloads, OffloadVerdict, OffloadVerdicts, TestOffloads } from './offload-verdict.js';
+import type { OffloadVerdict, OffloadVerdicts } from './offload-verdict.js';
 
 /** Stations on the networks of the rig: where super-frames come from, and where they go, by TAP. */
 const STATIONS = {
@@ -17,32 +17,6 @@ const STATIONS = {
   6: { bits: 128, from: '2001:db8:1::9', out: '2001:db8:2::9', whole: '2001:db8:3::9' },
 } as const;
 const FAMILIES = [4, 6] as const;
-
-/** Asks `test` once: the answer is the same for every namespace of one kernel. */
-export function createOffloadTest(test: () => Promise<OffloadVerdicts> = testOffloads): TestOffloads {
-  let answer: Promise<Offloads> | null = null;
-  return () => {
-    answer ??= test().then(judge);
-    return answer;
-  };
-}
-
-function judge({ joins, tunnelGso }: OffloadVerdicts): Offloads {
-  const warnings = [
-    ...complain(joins, 'UDP_SEGMENT', 'tunnels send datagrams one by one, which is slower'),
-    ...complain(
-      tunnelGso,
-      'tunnel offload of TAPs',
-      'what crosses a VTEP of underlay tap is cut before, which is slower',
-    ),
-  ];
-  return { joins: joins.state === 'works', tunnelGso: tunnelGso.state === 'works', warnings };
-}
-
-/** A kernel that lacks something says so itself; that is nothing to warn of. */
-function complain({ state, finding }: OffloadVerdict, what: string, cost: string): string[] {
-  return state === 'broken' ? [`${what} of this kernel is not used (${finding}): ${cost}; use another kernel`] : [];
-}
 
 /**
  * Never rejects: what cannot be tried is not used. Takes some 100 ms, most of which this thread does nothing else. What seems broken

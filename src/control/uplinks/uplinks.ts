@@ -18,6 +18,7 @@ import { planHostUplink } from './host-uplink.js';
 import { planNicUplink } from './nic-uplink.js';
 import { planRawUplink } from './raw-uplink.js';
 import { isRouted, type Uplink, type UplinkPlan } from './uplink.js';
+import { announceUplink } from './uplink-announcement.js';
 import { syncRouting } from './uplink-routing.js';
 
 /** Whether the network is to have an uplink at all. */
@@ -53,6 +54,7 @@ export async function openUplink(
   await plugIn(context, transaction, attachment, null);
   if (isRouted(uplink)) await syncRouting(context, namespace);
   watchUplink(context, uplink);
+  transaction.onCommit('announce external addresses', () => announceUplink(context, record));
   if (uplink.kind === 'host' && !again) await warnOfFirewalls(context, transaction, attachment);
 }
 

@@ -22,6 +22,7 @@ import {
   type SharedTables,
   type ToWorker,
   type WorkerFault,
+  type WorkerStart,
 } from '../../datapath/program.js';
 import { errorName, native } from '../../native/index.js';
 import { mapFlowFile } from '../../ports/flow-file.js';
@@ -44,6 +45,8 @@ const BINDING_PART_INTS = 1024 * BINDING_INTS;
 export interface DatapathOptions {
   /** Module of the worker (daemon/datapath-worker.js). */
   workerUrl: URL;
+  /** A worker of it that boots already, for the first start. */
+  booting?: Worker;
   /** Where the flow table is, for as long as the machine runs. */
   flowFile: string;
   log: { warn(details: object, message: string): void; error(details: object, message: string): void };
@@ -106,7 +109,7 @@ class DatapathClient implements DatapathHost {
   private readonly restartListeners: ((reason: string) => void)[] = [];
 
   constructor(options: DatapathOptions) {
-    this.options = options;
+    this.options = { ...options };
     this.flows = new Int32Array(mapFlowFile(options.flowFile));
     this.wakeFd = native.createWake();
     if (this.wakeFd < 0) throw new KernelError('eventfd2', 'the datapath', errorName(this.wakeFd), 'no wake-up');
@@ -117,9 +120,11 @@ class DatapathClient implements DatapathHost {
     return new Promise((resolve, reject) => {
       const random = randomBytes(12);
       const seed = random.readInt32LE();
-      const natKey = [random.readInt32LE(4), random.readInt32LE(8)];
-      const data = { tables: this.tables, wakeFd: this.wakeFd, seed, natKey, flowFile: this.options.flowFile };
-      const worker = new Worker(this.options.workerUrl, { workerData: data, name: 'datapath' });
+      const natKey = [random.readInt32LE(4), random.readInt32LE(8)] as const;
+      const { tables, wakeFd } = this;
+      const { flowFile } = this.options;
+      const worker = this.takeBooting() ?? new Worker(this.options.workerUrl, { name: 'datapath' });
+      worker.postMessage({ tables, wakeFd, seed, natKey, flowFile } satisfies WorkerStart);
       let failure = 'it ended by itself';
       this.worker = worker;
       this.watch.begin();
@@ -142,6 +147,13 @@ class DatapathClient implements DatapathHost {
         if (this.state === 'running' && !this.isStopping) this.restart(failure);
       });
     });
+  }
+
+  /** The worker that boots already, once, if it has not ended meanwhile. */
+  private takeBooting(): Worker | null {
+    const { booting } = this.options;
+    delete this.options.booting;
+    return booting === undefined || booting.threadId < 0 ? null : booting;
   }
 
   async attachPort(port: number, fd: number, portKind: number, headerBytes: number): Promise<void> {
