@@ -143,6 +143,17 @@ describe('dns/message: answers of servers', () => {
     assert.equal(readAnswer(query, 321, patched(good, 7, 9)), null, 'more records announced than there are');
   });
 
+  it('with names that lead in circles, forward or into the header do not count', () => {
+    const good = answerTo(asked, { answers: [a('www.example', '192.0.2.1')] });
+    const questionEnd = 12 + query.question.length;
+    const pointed = (target: number) => {
+      const record = Buffer.from([0xc0 | (target >> 8), target & 0xff, ...good.subarray(good.length - 14)]);
+      return readAnswer(query, 321, Buffer.concat([good.subarray(0, questionEnd), record]));
+    };
+    assert.ok(pointed(12) !== null, 'to the question');
+    assert.deepEqual([questionEnd, questionEnd + 2, 0, 11].map(pointed), [null, null, null, null]);
+  });
+
   it('of types that nobody has heard of are passed on byte for byte', () => {
     const plain = answerTo(asked, { answers: [a('www.example', '192.0.2.1')] });
     // TYPE65280, private use.

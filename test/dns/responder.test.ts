@@ -80,6 +80,8 @@ describe('dns/responder', () => {
     assert.equal(see(plain!).rcode, 'REFUSED');
     const transfer = await lab.responder.respond(ask('example', 'AXFR'), CLIENT, 'tcp');
     assert.equal(see(transfer!).rcode, 'REFUSED');
+    const own = see((await lab.responder.respond(ask('front.weft', 'AXFR'), CLIENT, 'tcp'))!);
+    assert.deepEqual([own.rcode, own.answers], ['REFUSED', []], 'of the zone that is known here');
     const chaos = ask('version.bind', 'TXT', { udpBytes: null });
     chaos.writeUInt16BE(3, chaos.length - 2);
     assert.equal(see((await lab.responder.respond(chaos, CLIENT, 'udp'))!).rcode, 'REFUSED');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runDoctor } from '../../src/control/doctor/doctor.js';
 import type { Finding } from '../../src/control/doctor/doctor-finding.js';
-import { findOrphans } from '../../src/control/doctor/doctor-leftovers.js';
+import { checkResolvers, findLeftovers, findOrphans } from '../../src/control/doctor/doctor-leftovers.js';
 import {
   checkDescriptors,
   checkKernelVersion,
@@ -15,6 +15,7 @@ import {
 } from '../../src/control/doctor/doctor-machine.js';
 import { checkVxlanPort } from '../../src/control/doctor/doctor-overlay.js';
 import { checkForwardPolicy } from '../../src/control/doctor/doctor-uplinks.js';
+import { tableOf } from '../../src/control/kernel/namespace-routing.js';
 import { asNobody } from '../support/as-nobody.js';
 import { links, needsRoot, run, Scratch, tapRequest } from './scratch.js';
 
@@ -26,7 +27,7 @@ function byName(findings: Finding[]): Map<string, Finding> {
 }
 
 describe('doctor: this machine', function () {
-  this.timeout(20_000);
+  this.timeout(60_000);
   let scratch: Scratch;
   before(needsRoot);
   beforeEach(() => {
@@ -106,7 +107,7 @@ describe('doctor: this machine', function () {
     const findings = byName(JSON.parse(execFileSync(file, parameters, { encoding: 'utf8', cwd: '/' })));
     assert.equal(findings.get('rights')?.status, 'fail');
     assert.match(findings.get('rights')?.finding ?? '', /CAP_NET_ADMIN.*CAP_SYS_ADMIN missing/);
-    for (const check of ['kernel-features', 'markers', 'orphans']) {
+    for (const check of ['kernel-features', 'markers', 'orphans', 'orphaned-rules']) {
       assert.equal(findings.get(check)?.status, 'warn');
       assert.match(findings.get(check)?.finding ?? '', /not checked/);
     }
@@ -125,6 +126,40 @@ describe('doctor: this machine', function () {
     assert.ok(namespace && ifname);
     run('nsenter', `--net=${left.namespace.path}`, 'ip', 'link', 'del', 'eth0');
     assert.deepEqual(links(left.name), []);
+  });
+
+  it('names rules of uplinks whose daemon does not run, with a command that removes them, and no others', async () => {
+    const [left, running] = [await scratch.foreignPlace(), await scratch.foreignPlace()];
+    const request = (instance: string) => ({ ...tapRequest({ ifname: 'weft-lab' }), alias: `weft:${instance}:lab` });
+    const leaving = 'chain leaving { type nat hook postrouting priority 100; }';
+    for (const [place, instance] of [
+      [left, 'doctor-gone'],
+      [running, 'doctor-runs'],
+    ] as const) {
+      const tap = await scratch.kernel.createTap(place.namespace, request(instance));
+      if (instance === 'doctor-gone') scratch.kernel.releaseTap(tap);
+      else scratch.own(tap);
+      run('ip', 'netns', 'exec', place.name, 'nft', `table inet ${tableOf(instance)} {\n${leaving}\n}\n`);
+    }
+    const mine = (await findLeftovers()).tables.filter(({ table }) => table.startsWith('weft_doctor_'));
+    assert.deepEqual(mine, [{ table: 'weft_doctor_gone', path: left.namespace.path }]);
+    const finding = byName(await doctor()).get('orphaned-rules');
+    assert.equal(finding?.status, 'warn');
+    assert.match(finding.remedy, /remove them: nsenter --net=\S+ nft delete table inet weft_/);
+  });
+
+  it('names resolv.conf files that weft wrote for namespaces that are gone, and no others', () => {
+    const directory = join(scratch.runDir, 'netns');
+    const files = { 'long-gone': '# Written by weft doctor-gone, which', mine: 'nameserver 192.0.2.1\n' };
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(join(directory, name), { recursive: true });
+      writeFileSync(join(directory, name, 'resolv.conf'), text);
+    }
+    const { status, finding, remedy } = checkResolvers(directory);
+    assert.equal(status, 'warn');
+    assert.equal(finding, '1 resolv.conf files of namespaces that are gone: long-gone');
+    assert.match(remedy, new RegExp(`rm -r ${join(directory, 'long-gone')}$`));
+    assert.equal(checkResolvers(join(directory, 'nowhere')).status, 'ok');
   });
 
   it('names markers of namespaces that are gone, and removes none', async () => {

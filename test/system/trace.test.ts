@@ -82,6 +82,49 @@ describe('weft trace', function traces() {
     assert.deepEqual([stranger.fate, stranger.drop?.reason], ['dropped', 'nat-filtered']);
   });
 
+  it('says why a SYN that nobody asked for waits, and how long', async () => {
+    const { world, external } = nat;
+    const asked = { fromUplink: nat.network, to: external.v4, protocol: 'tcp', port: 4444, source: world.far.v4 };
+    const view = await trace(asked);
+    assert.equal(view.fate, 'consumed');
+    assert.match(says(view, 'nat-inbound'), /^nothing inside has asked for this SYN: it is held for 6 s, .*; publish/);
+  });
+
+  it('names translations that have no flow: 1:1 addresses and prefixes', async () => {
+    const prefix = lab.subnet();
+    const pair = { inside: '', external: '' };
+    const { v4 } = lab.subnet();
+    pair.external = `${v4}.9`;
+    const stateless = await createNat(lab, {
+      world: nat.world,
+      network: { nat: { ipv6: 'nptv6', prefix: `${prefix.v6}::/64` } },
+    });
+    const { inside, network, world } = stateless;
+    pair.inside = inside.v4;
+    const out = await trace({ from: inside.endpoint, to: world.far.v6, protocol: 'udp', port: 53, sourcePort: LOCAL });
+    const shown = /leaves as \[(\S+)\]:40000: by the prefix \(NPTv6\), without a flow$/.exec(
+      says(out, 'nat-outbound'),
+    )?.[1];
+    assert.ok(shown?.startsWith(prefix.v6), says(out, 'nat-outbound'));
+    const back = await trace({ fromUplink: network, source: world.far.v6, to: shown, protocol: 'udp', port: 53 });
+    assert.equal(
+      says(back, 'nat-inbound'),
+      `[${shown}]:53 is [${inside.v6}]:53: by the prefix (NPTv6), without a flow`,
+    );
+    await lab.daemon.call('PATCH', `/v1/networks/${network}`, { nat: { static: [pair] } });
+    const paired = await trace({
+      from: inside.endpoint,
+      to: world.far.v4,
+      protocol: 'tcp',
+      port: 80,
+      sourcePort: LOCAL,
+    });
+    assert.equal(
+      says(paired, 'nat-outbound'),
+      `${pair.inside}:${LOCAL} leaves as ${pair.external}:${LOCAL}: a 1:1 address, without a flow`,
+    );
+  });
+
   it('shows the ICMP error that a sender would get', async () => {
     const view = await trace({ from: nat.inside.endpoint, to: nat.world.far.v4, ttl: 1 });
     assert.equal(view.drop?.reason, 'ttl-expired');

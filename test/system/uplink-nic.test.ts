@@ -44,6 +44,30 @@ describe('an uplink of kind nic', function uplinkNic() {
     await serveWeb(lab, world.outside, 8000);
   });
 
+  it('tells stations that knew its addresses elsewhere that they have moved, as soon as it is there', async () => {
+    const stale = '02:00:5e:00:53:99';
+    const moved = { v4: external.v4.replace(/77$/, '78'), v6: external.v6.replace(/77$/, '78') };
+    for (const address of [moved.v4, moved.v6]) {
+      const entry = ['ip', 'neighbour', 'add', address, 'lladdr', stale, 'dev', 'pb', 'nud', 'stale'];
+      await lab.inside(world.outside, entry);
+    }
+    const name = lab.name('moved');
+    const subnet = lab.subnet();
+    await daemon.call('POST', '/v1/networks', {
+      ...{ name, type: 'nat', subnets: [`${subnet.v4}.0/24`, `${subnet.v6}::/64`] },
+      ...{ uplink: 'nic:rb', uplinkNetns: lab.path(world.router), externalIp: [moved.v4, moved.v6] },
+    });
+    const known = async (address: string) => {
+      const [row] = JSON.parse(await lab.inside(world.outside, ['ip', '-json', 'neighbour', 'show', address]));
+      return (row as { lladdr: string }).lladdr;
+    };
+    for (const address of [moved.v4, moved.v6]) {
+      await waitFor(`the new MAC of ${address}`, async () => (await known(address)) !== stale);
+      assert.match(await known(address), /^02:/);
+    }
+    await daemon.call('DELETE', `/v1/networks/${name}`);
+  });
+
   it('sends what is not on the segment to the next hops of the machine', async () => {
     assert.deepEqual((await outside()).nextHops, [world.far.v4, world.far.v6]);
     await lab.inside(world.outside, ['ip', 'address', 'add', '203.0.113.9/32', 'dev', 'lo']);

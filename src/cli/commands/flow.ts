@@ -29,6 +29,7 @@ export function addFlowCommand(program: Command, session: Session): void {
   addList(flow, session);
   flow
     .command('show')
+    .alias('inspect')
     .description('one flow')
     .addArgument(new Argument('<ID>', 'id of the flow, from `weft flow list`'))
     .action(async (id: string) => {
@@ -54,7 +55,9 @@ function addList(flow: Command, session: Session): void {
       const flows = await readFlows(session, filtersOf(options), limit + 1);
       if (flows.length > limit) {
         flows.length = limit;
-        session.note(`these are the first ${limit} flows, there are more: --limit, or a filter`);
+        session.note(
+          `${limit === 1 ? 'this is the first flow' : `these are the first ${limit} flows`}, there are more: --limit, or a filter`,
+        );
       }
       session.answer(flows, flows.length === 0 ? NONE : listText(flows));
     });

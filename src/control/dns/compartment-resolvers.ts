@@ -18,6 +18,7 @@ const FILE = 'resolv.conf';
 /** MAXNS of the C library: it reads no more. */
 const MOST_SERVERS = 3;
 const MADE_DIRECTORY = '# So is the directory.';
+const MARK = '# Written by weft ';
 
 /** What of an event matters here. */
 export interface Happening {
@@ -149,8 +150,13 @@ export class CompartmentResolvers {
   }
 
   private get mark(): string {
-    return `# Written by weft ${this.state.instance}, which removes it with the compartment.`;
+    return `${MARK}${this.state.instance}, which removes it with the compartment.`;
   }
+}
+
+/** Whether the file of that compartment is one that some daemon has written. */
+export function writtenByWeft(directory: string, name: string): boolean {
+  return readOrNull(join(directory, name, FILE))?.startsWith(MARK) ?? false;
 }
 
 function readOrNull(path: string): string | null {

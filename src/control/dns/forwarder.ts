@@ -180,6 +180,11 @@ function keepFailure(answer: Answer): Answer {
   return { ...answer, ttl: FAILURE_SECONDS };
 }
 
+/** Whether a whole zone is asked for. */
+export function isTransfer({ type }: Query): boolean {
+  return type === 251 || type === 252; // IXFR, AXFR
+}
+
 /** Whether a question is one that other servers may be asked at all. */
 export function isForwardable({ type, class: klass }: Query): boolean {
   // 251..254: transfers (AXFR, IXFR) and obsolete ones. 128..248 are meta types too, but nobody has them.

@@ -4,7 +4,7 @@
  */
 import { contains, type IpRange, parseIp } from '../../model/ip.js';
 import type { DnsCounters } from './dns-counters.js';
-import { type Failure, type Forwarder, isForwardable } from './forwarder.js';
+import { type Failure, type Forwarder, isForwardable, isTransfer } from './forwarder.js';
 import { answerLocally, type LocalNames } from './local-answers.js';
 import { CLASS_IN, EXTENDED, type Query, RCODE } from './message.js';
 import { fitInto, type Reply, udpRoom, writeKept, writeResponse } from './message-writer.js';
@@ -62,6 +62,8 @@ export class Responder {
   private async answer(query: Query, client: string): Promise<Buffer> {
     const { counters, names } = this.parts;
     if (!this.isServed(client)) return this.refuse(query, 'this server is for the stations of its network');
+    // RFC 5936 section 2.2.1: who does not give zones away says so, also for the zone that is its own.
+    if (isTransfer(query)) return this.refuse(query, 'zones are not handed over');
     const local = query.class === CLASS_IN ? answerLocally(names(), query) : null;
     if (local !== null) {
       counters.local++;

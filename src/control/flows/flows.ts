@@ -27,6 +27,8 @@ interface Search {
 }
 
 interface Names {
+  /** The clock of the worker when the search began: one look at it is enough for a list. */
+  nowMs: number;
   networks: ReadonlyMap<number, string>;
   /** By `NETWORK ADDRESS`. */
   endpoints: ReadonlyMap<string, string>;
@@ -41,7 +43,7 @@ export async function listFlows(context: Context, query: FlowQuery): Promise<Flo
   const flows: FlowView[] = [];
   const first = query.after === undefined ? 0 : rowOf(query.after) + 1;
   for await (const flow of matches(listing, search, first)) {
-    const view = named(context, flow, names);
+    const view = named(flow, names);
     if (view !== null) flows.push(view);
     if (flows.length === limit) break;
   }
@@ -50,7 +52,7 @@ export async function listFlows(context: Context, query: FlowQuery): Promise<Flo
 
 export function getFlow(context: Context, id: string): FlowView {
   const found = readFlow(context, id);
-  const view = found === null ? null : named(context, found, namesOf(context));
+  const view = found === null ? null : named(found, namesOf(context));
   if (view === null) throw noSuchFlow(id);
   return view;
 }
@@ -133,7 +135,7 @@ function slotsOf(context: Context, listing: FlowListing, network: string): Uint8
     : listing.slotsOf(program.networkKey[context.ports.rowOfNetwork(network)]!);
 }
 
-function namesOf({ ports, state }: Context): Names {
+function namesOf({ datapath, ports, state }: Context): Names {
   const networks = new Map<number, string>();
   const program = ports.latest;
   for (let row = 0; program !== null && row < program.networkCount; row++) {
@@ -144,16 +146,16 @@ function namesOf({ ports, state }: Context): Names {
   for (const { spec } of state.endpoints.values()) {
     for (const address of spec.ip) endpoints.set(`${spec.network} ${address}`, spec.name);
   }
-  return { networks, endpoints };
+  const { values } = new Counters(datapath.tables.counters);
+  return { nowMs: values[totalAt(TOTAL.nowMs)]!, networks, endpoints };
 }
 
 /** null for a flow of a network that is gone. */
-function named(context: Context, flow: FlowRow, { networks, endpoints }: Names): FlowView | null {
+function named(flow: FlowRow, { nowMs, networks, endpoints }: Names): FlowView | null {
   const network = networks.get(flow.networkKey);
   if (network === undefined) return null;
   const endpoint = endpoints.get(`${network} ${addressText(flow.family, flow.inside)}`) ?? null;
-  const { values } = new Counters(context.datapath.tables.counters);
-  return viewFlow(flow, network, endpoint, values[totalAt(TOTAL.nowMs)]!);
+  return viewFlow(flow, network, endpoint, nowMs);
 }
 
 function readFlow(context: Context, id: string): FlowRow | null {

@@ -36,9 +36,14 @@ interface Mark {
   proxies?: ProxyNeighbour[];
 }
 
-const TABLE_PREFIX = 'weft_';
+export const TABLE_PREFIX = 'weft_';
 /** Chains whose names remember a setting. */
 const MEMORY_PREFIX = 'was_';
+
+/** The table of a daemon. */
+export function tableOf(instance: string): string {
+  return `${TABLE_PREFIX}${instance.replaceAll('-', '_')}`;
+}
 
 export class NamespaceRouting {
   readonly #directory: string;
@@ -49,7 +54,7 @@ export class NamespaceRouting {
   constructor(runDir: string, instance: string) {
     this.#directory = join(runDir, 'routing');
     this.#instance = instance;
-    this.#table = `${TABLE_PREFIX}${instance.replaceAll('-', '_')}`;
+    this.#table = tableOf(instance);
   }
 
   /** See Kernel.setRouting. */

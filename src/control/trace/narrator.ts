@@ -3,10 +3,12 @@
  * has decided it does not decide again, except that it finds the row of a table by which the stage went, to name it.
  */
 import type { Nat } from '../../datapath/nat.js';
+import { NatRules } from '../../datapath/nat-rules.js';
 import {
   BINDING_CLUSTER,
   BINDING_STATIC,
   MAX_PORTS,
+  NAT,
   type Program,
   ROLE_UPLINK,
   ROUTE_PLAIN,
@@ -29,6 +31,7 @@ import {
   ROUTING,
   TRANSLATE_DESTINATION,
   TRANSLATE_SOURCE,
+  WHOLE,
 } from '../../frames/frame-vector.js';
 import type { Slab } from '../../frames/slab.js';
 import type { MacRow } from '../../tables/mac-table.js';
@@ -73,6 +76,8 @@ export class Narrator implements StageObserver {
   private readonly slab: Slab;
   private readonly program: Program;
   private readonly nat: Nat;
+  /** Only looked at: any seed does. */
+  private readonly rules = new NatRules(0);
   private readonly remotes: RemoteTable;
   private readonly known: readonly MacRow[];
   private readonly names: TraceNames;
@@ -90,6 +95,7 @@ export class Narrator implements StageObserver {
     this.slab = slab;
     this.program = program;
     this.nat = nat;
+    this.rules.adopt(program);
     this.remotes = remotes;
     this.known = known;
     this.names = names;
@@ -250,12 +256,13 @@ export class Narrator implements StageObserver {
     const says: string[] = [];
     const changed = frames.translation[ROW]! & ~this.translation;
     if ((changed & TRANSLATE_DESTINATION) !== 0) {
-      says.push(`${this.to} is ${this.endText(frames.destination, frames.destinationPort[ROW]!)}: ${this.flowText()}`);
+      const how = this.statelessText(frames.destination, 'inside') ?? this.flowText();
+      says.push(`${this.to} is ${this.endText(frames.destination, frames.destinationPort[ROW]!)}: ${how}`);
     }
     if ((changed & TRANSLATE_SOURCE) !== 0) {
       says.push(`hairpin: ${this.from} shows as ${this.endText(frames.source, frames.sourcePort[ROW]!)}`);
     }
-    if (frames.verdict[ROW] === CONSUMED) says.push(frames.originated > 0 ? 'answered' : 'held back');
+    if (frames.verdict[ROW] === CONSUMED) says.push(frames.originated > 0 ? 'answered' : this.heldText());
     if (says.length === 0 && frames.verdict[ROW] === ROUTING && frames.family[ROW] !== 0) {
       says.push(`${this.to} is no external address of the NAT`);
     }
@@ -295,7 +302,8 @@ export class Narrator implements StageObserver {
     const { frames, program } = this;
     if (this.verdict !== ROUTING) return [];
     if ((frames.translation[ROW]! & ~this.translation & TRANSLATE_SOURCE) !== 0) {
-      return [`${this.from} leaves as ${this.endText(frames.source, frames.sourcePort[ROW]!)}: ${this.flowText()}`];
+      const how = this.statelessText(frames.source, 'external') ?? this.flowText();
+      return [`${this.from} leaves as ${this.endText(frames.source, frames.sourcePort[ROW]!)}: ${how}`];
     }
     const target = frames.egressNetwork[ROW]!;
     const isOutward = target >= 0 && program.networkRole[target] === ROLE_UPLINK;
@@ -306,6 +314,33 @@ export class Narrator implements StageObserver {
     const { nat } = this;
     if (nat.flows.count === this.knownFlows) return 'a flow that is in the table';
     return nat.mappings.count === this.knownMappings ? 'a new flow of a known mapping' : 'a new mapping and a new flow';
+  }
+
+  /** How an address was translated of which no flow knows; null when it was none of these. `column` has what it became. */
+  private statelessText(column: Int32Array, became: 'inside' | 'external'): string | null {
+    const { rules } = this;
+    const network = rules.insideOf(this.frames.network[ROW]!);
+    const family = this.frames.family[ROW]!;
+    const at = words.wordsAt(ROW);
+    const isInside = became === 'inside';
+    const pair = isInside
+      ? rules.findStaticInside(network, family, column, at)
+      : rules.findStaticExternal(network, family, column, at);
+    if (pair >= 0) return 'a 1:1 address, without a flow';
+    if (family !== 6) return null;
+    const prefix = isInside
+      ? rules.findPrefixInside(network, column, at)
+      : rules.findPrefixExternal(network, column, at);
+    return prefix < 0 ? null : 'by the prefix (NPTv6), without a flow';
+  }
+
+  /** A frame from outside that waits. */
+  private heldText(): string {
+    const { frames, rules } = this;
+    if (frames.fragment[ROW] !== WHOLE) return 'a fragment: it waits for the first one of its packet';
+    const seconds = rules.policy(rules.insideOf(frames.network[ROW]!), NAT.tcpSyn);
+    const wait = `held for ${seconds} s, in case the inside opens the same connection (RFC 5382 REQ-4), then refused`;
+    return `nothing inside has asked for this SYN: it is ${wait}; publish the port to let it in`;
   }
 
   private sayRewrite(): string[] {

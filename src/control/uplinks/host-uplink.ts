@@ -21,6 +21,7 @@ export async function planHostUplink(
   const { state } = context;
   const { spec } = record;
   const routes = await context.kernel.routes(namespace);
+  await refuseOwnAddresses(context, record, namespace, routes);
   const transits = transitsOf(context, record, routes, placeOf(namespace));
   const mac = assignMac(state.instance, `machine ${spec.name}`, () => false);
   const withPrefix = (address: string, { subnet }: TransitSubnet) => `${address}/${subnet.prefix}`;
@@ -80,6 +81,28 @@ function rangesInUse({ state }: Context, record: NetworkRecord, routes: readonly
     if (other !== record) texts.push(...other.transit);
   }
   return texts.flatMap((text) => rangeOf(text) ?? []);
+}
+
+/** What is for an address of the machine goes to the machine, whatever its routes say: weft would never see it. */
+async function refuseOwnAddresses(
+  { kernel }: Context,
+  { spec }: NetworkRecord,
+  namespace: Namespace,
+  routes: readonly FoundRoute[],
+): Promise<void> {
+  if (spec.externalIp.length === 0) return;
+  for (const ifname of new Set(routes.map(({ device }) => device))) {
+    const link = await kernel.findInterface(namespace, ifname);
+    const own = link?.addresses.map((text) => text.split('/')[0]) ?? [];
+    const hit = spec.externalIp.find((address) => own.includes(address));
+    if (hit === undefined) continue;
+    const message = `${hit} is an address of ${ifname} in ${placeOf(namespace)} itself`;
+    throw new RequestError(
+      'conflict',
+      message,
+      'leave externalIp out to share it, or choose an address that nobody has',
+    );
+  }
 }
 
 /** On the segment of an interface others ask by ARP for an address; the machine answers only for its own. */
