@@ -37,7 +37,9 @@ export function createValidator(): Validator {
         validate = ajv.compile(SCHEMAS[schema]);
         compiled.set(schema, validate);
       }
-      return validate(value) ? [] : problemsOf(validate.errors ?? [], at);
+      if (validate(value)) return [];
+      const problems = problemsOf(validate.errors ?? [], at);
+      return schema === 'NetworkPatch' ? problems.map((problem) => asFixed(problem, 'NetworkRequest')) : problems;
     },
     typedQuery(schema, query) {
       const properties = (SCHEMAS[schema] as { properties?: Record<string, { type?: string }> }).properties ?? {};
@@ -46,6 +48,19 @@ export function createValidator(): Validator {
       );
     },
   };
+}
+
+/** A field that a patch does not know may be one that a network is made with: that is said, as the model says it of others. */
+function asFixed(problem: Problem, whole: SchemaName): Problem {
+  if (problem.code !== 'unknown-field' || !hasField(SCHEMAS[whole], problem.path.split('.'))) return problem;
+  const message = 'cannot change while the network exists; delete it and create it again';
+  return { ...problem, code: 'immutable', message };
+}
+
+function hasField(schema: object, [name = '', ...rest]: readonly string[]): boolean {
+  const { properties = {} } = schema as { properties?: Record<string, object> };
+  const field = Object.hasOwn(properties, name) ? properties[name] : undefined;
+  return field !== undefined && (rest.length === 0 || hasField(field, rest));
 }
 
 function typedValue(type: string | undefined, value: unknown): unknown {

@@ -37,6 +37,8 @@ function configure(command: Command, world: CliWorld): void {
         .replace(/^error: /, '')
         .replace(/\n\(Did you mean (.*)\?\)/s, '; did you mean $1?')
         .trim();
+      const fixed = fixedOption(command, what);
+      if (fixed !== null) return write(`${errorLine(...fixed)}\n`);
       write(`${errorLine(what, '', `see ${pathOf(command)} --help`)}\n`);
     },
   });
@@ -44,6 +46,17 @@ function configure(command: Command, world: CliWorld): void {
     subcommandTerm: (verb) => [verb.name(), ...verb.registeredArguments.map(argumentTerm)].join(' '),
   });
   for (const verb of command.commands) configure(verb, world);
+}
+
+/** An option of `create` that `set` does not take: what it stands for cannot change. */
+function fixedOption(command: Command, what: string): [what: string, why: string, remedy: string] | null {
+  const flag = /^unknown option '(--[^' =]+)/.exec(what)?.[1];
+  const create =
+    command.name() === 'set' ? command.parent?.commands.find((verb) => verb.name() === 'create') : undefined;
+  if (flag === undefined || create?.options.every(({ long }) => long !== flag) !== false) return null;
+  const noun = command.parent?.name() ?? '';
+  const why = `that cannot change while the ${noun} exists`;
+  return [`option '${flag}' is one of ${pathOf(create)} only`, why, `delete the ${noun} and create it again`];
 }
 
 function argumentTerm(argument: Argument): string {

@@ -73,11 +73,16 @@ export function viewVteps(context: Context, network: string | null): VtepView[] 
     const vtepKey = local.key === null ? null : keyOf(local.key);
     const nowMs = workerClock(context);
     const others = remotes.filter((row) => row.vtepKey === vtepKey).map((row) => viewRemote(local, row, known, nowMs));
-    views.push(viewLocal(local, others), ...others);
+    views.push(viewLocal(local, others), ...others.filter(isAcquainted));
   }
   const wanted = views.filter(({ networks }) => network === null || networks.includes(network));
   const rank = ({ origin }: VtepView) => (origin === 'local' ? 0 : 1);
   return wanted.sort((a, b) => rank(a) - rank(b) || (a.vtep < b.vtep ? -1 : a.vtep > b.vtep ? 1 : 0));
+}
+
+/** A former peer that never sent anything keeps a row of the datapath, which nobody needs to see. */
+function isAcquainted({ networks, lastHeardSeconds }: VtepView): boolean {
+  return networks.length > 0 || lastHeardSeconds !== null;
 }
 
 /** Networks by what they have to do with a remote. */

@@ -14,7 +14,7 @@ import { deleteEndpoints, tapRequestOf } from './endpoints.js';
 import { hostIfname } from './kernel/host-interface.js';
 import { KernelError, type TapRequest } from './kernel/kernel.js';
 import { describeChanges } from './lab/lab-difference.js';
-import { leavesMtuOpen, withMtu } from './overlay/mtu.js';
+import { leavesMtuOpen, warnOfMtu, withMtu } from './overlay/mtu.js';
 import { closeTunnel, openTunnel, refreshTunnel } from './overlay/tunnels.js';
 import { createAttachment, plugIn, unplug } from './plugging.js';
 import type { Attachment } from './port-table.js';
@@ -50,6 +50,7 @@ export async function addNetwork(
   const subnets = spec.subnets.length === 0 ? '' : ` with ${spec.subnets.join(', ')}`;
   const message = `network ${spec.name} created: ${spec.type}${subnets}`;
   transaction.emit({ type: 'network-created', object: 'network', name: spec.name, message });
+  warnOfMtu(context, transaction, spec);
 }
 
 export async function patchNetwork(
@@ -92,6 +93,7 @@ export async function changeNetwork(
   await context.ports.publish();
   const message = `network ${name} changed: ${changes.join(', ')}`;
   transaction.emit({ type: 'network-changed', object: 'network', name, message });
+  if (spec.mtu !== former.mtu) warnOfMtu(context, transaction, spec);
 }
 
 /** `isKnown`: the cluster has deleted it already. */

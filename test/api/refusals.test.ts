@@ -41,8 +41,14 @@ const INVALID: [string, string, unknown, string[]][] = [
     'PATCH',
     '/v1/networks/back',
     { type: 'internal' },
+    ['type: cannot change while the network exists; delete it and create it again'],
+  ],
+  [
+    'PATCH',
+    '/v1/networks/back',
+    { storms: {} },
     [
-      'type: is unknown; known: ageingSeconds, controlFrames, macLimit, mtu, reserved, storm, peers, peersClosed, learning, dscp, suppress, remoteSubnets, overlay, nat, routesTo, advertise, dhcp, dns',
+      'storms: is unknown; known: ageingSeconds, controlFrames, macLimit, mtu, reserved, storm, peers, peersClosed, learning, dscp, suppress, remoteSubnets, overlay, nat, routesTo, advertise, dhcp, dns',
     ],
   ],
   [
@@ -187,6 +193,22 @@ describe('API: refusals', () => {
       { path: 'pids', code: 'unknown-field', message: 'is unknown; known: name, netns, pid' },
       { path: 'color', code: 'unknown-field', message: 'is unknown; known: name, netns, pid' },
     ]);
+  });
+
+  it('says of fields that only a new network takes that they cannot change', async () => {
+    const name = lab.control.controller.listNetworks()[0]!.name;
+    const patch = { type: 'nat', hostVnic: true, overlay: { vni: 7, colour: 1 } };
+    const { problems } = await lab.refused('PATCH', `/v1/networks/${name}`, patch);
+    assert.deepEqual(
+      problems.map(({ path, code }: { path: string; code: string }) => [path, code]),
+      [
+        ['type', 'immutable'],
+        ['hostVnic', 'immutable'],
+        ['overlay.vni', 'immutable'],
+        ['overlay.colour', 'unknown-field'],
+      ],
+    );
+    assert.equal(problems[0].message, 'cannot change while the network exists; delete it and create it again');
   });
 
   it('refuses names that could be paths or tricks, in bodies and in paths', async () => {

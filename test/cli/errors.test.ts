@@ -32,6 +32,13 @@ describe('CLI: failures', () => {
     await fails(2, /missing required argument 'NAME'/, 'network', 'show');
     await fails(2, /required option '--type <TYPE>' not specified/, 'network', 'create', 'n');
     await fails(2, /unknown option '--color'/, 'network', 'list', '--color');
+    await fails(
+      2,
+      /option '--vni' is one of weft network create only \(that cannot change while the network exists; delete the network and create it/,
+      ...['network', 'set', 'n', '--vni', '5'],
+    );
+    await fails(2, /option '--host-vnic' is one of weft network create only/, 'network', 'set', 'n', '--host-vnic');
+    await fails(2, /unknown option '--color'/, 'network', 'set', 'n', '--color');
     await fails(2, /too many arguments/, 'network', 'show', 'a', 'b');
     await fails(
       2,

@@ -55,6 +55,18 @@ describe('what belongs to one host of a cluster', function claims() {
     await endpoint(b, 'web', { mac: '02:00:5e:10:00:01' });
   });
 
+  it('and not to a host that was installed anew under its name, which is told so', async () => {
+    await share();
+    await endpoint(b, 'web');
+    await b.lab.controller.close();
+    await etcd.control('del', '/weft/hosts/b');
+    const anew = await lab.join('b', 2);
+    await until('it has the network', () => networkNames(anew).includes('ov'));
+    await assert.rejects(endpoint(anew, 'web'), /the name web belongs to a former weftd of this host, b$/);
+    await a.lab.controller.forgetHost('b');
+    await endpoint(anew, 'web');
+  });
+
   it('an address that is free again the moment that its endpoint is deleted', async () => {
     await share();
     for (let n = 0; n < 20; n++) {

@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LabFile } from '../../src/control/controller/lab-objects.js';
+import { networkDifference } from '../../src/control/lab/lab-difference.js';
+import type { NetworkSpec } from '../../src/model/network.js';
+import { parseNetworkRequest } from '../../src/model/network-request.js';
 import { RequestError } from '../../src/model/problems.js';
 import { type ControlLab, makeStateDirectory, startLab } from '../support/control-lab.js';
 
@@ -179,6 +182,17 @@ describe('apply', () => {
     assert.deepEqual(await summary(next), ['replace endpoint db-back']);
     const after = lab.controller.getEndpoint('db-back');
     assert.deepEqual([after.mac, after.ip, after.ifname], [before.mac, ['10.81.0.77', 'fd00:81::2'], 'eth0']);
+  });
+
+  it('says of a host vNIC that was asked for without an address that there is to be one', () => {
+    const network = (hostVnic: boolean): NetworkSpec => {
+      const tunnel = { vni: 7, hostVnic };
+      const parsed = parseNetworkRequest({ name: 'ov', type: 'overlay', subnets: ['10.7.0.0/24'], overlay: tunnel });
+      assert.ok(parsed.ok);
+      return parsed.value;
+    };
+    const detail = 'overlay.hostVnic none -> any address';
+    assert.deepEqual(networkDifference(network(false), network(true)), { kind: 'replace', detail });
   });
 
   it('replaces a network with everything that is on it', async () => {

@@ -105,6 +105,8 @@ describe('stations and VTEPs', function stationsAndVteps() {
     remotes.countReceived(intern('192.0.2.2'), 3, 300, 65_000);
     remotes.countSent(intern('192.0.2.3'), 2, 200);
     remotes.pin(intern('192.0.2.5'));
+    // A former peer that was sent to and never answered is none of those.
+    remotes.countSent(intern('192.0.2.8'), 1, 100);
     remotes.countReceived(intern('192.0.2.9'), 1, 100, 70_000);
     const at = { local: '192.0.2.1', underlay: 'socket', udpPort: 4789, netns: UNDERLAY, state: 'ready' } as const;
     const nothing = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0, lastHeardSeconds: null };
@@ -112,7 +114,7 @@ describe('stations and VTEPs', function stationsAndVteps() {
     assert.deepEqual(lab.controller.listVteps(), [
       {
         ...{ ...at, vtep: '192.0.2.1', networks: ['other', 'ov'], origin: 'local' },
-        ...{ rxFrames: 4, rxBytes: 400, txFrames: 2, txBytes: 200, lastHeardSeconds: 0 },
+        ...{ rxFrames: 4, rxBytes: 400, txFrames: 3, txBytes: 300, lastHeardSeconds: 0 },
       },
       {
         ...{ ...peer, vtep: '192.0.2.2', networks: ['ov'], origin: 'static' },

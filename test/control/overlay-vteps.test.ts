@@ -1,6 +1,7 @@
 /** VTEPs of overlay networks over a fake kernel: what is made for them, who shares them, and what becomes of them. */
 import assert from 'node:assert/strict';
 import type { NetworkRequest } from '../../src/control/controller/lab-objects.js';
+import { KernelError } from '../../src/control/kernel/kernel.js';
 import {
   BINDING_INTS,
   FLOOD_INTS,
@@ -163,6 +164,41 @@ describe('the VTEP of an overlay network', function overlayVtep() {
     underlay().droppingChains.push('ip filter FORWARD');
     await create('blue', 1, onTap);
     assert.match(told('warning').join(), /\/run\/netns\/underlay drops .*chain ip filter FORWARD.*out of weft-vtep-/);
+  });
+
+  it('warns of an MTU that does not fit through the underlay, and says which one does', async () => {
+    await create('fits', 1, { peers: ['192.0.2.8'] }, { mtu: 1450 });
+    assert.deepEqual(told('warning'), []);
+    await create('blue', 2, { peers: ['192.0.2.8'] }, { mtu: 1500 });
+    const warning = (mtu: number) =>
+      `network blue: its MTU is ${mtu}, but packets of more than 1450 bytes do not fit through the underlay, whose MTU is 1500; ` +
+      'lower it with: weft network set blue --mtu 1450';
+    assert.deepEqual(told('warning'), [warning(1500)]);
+    await lab.controller.patchNetwork('blue', { mtu: 1451 });
+    await lab.controller.patchNetwork('blue', { mtu: 1450 });
+    assert.deepEqual(told('warning'), [warning(1500), warning(1451)]);
+  });
+
+  it('says which interface is missing that a multicast group could be joined on, and leaves nothing', async () => {
+    const before = lab.snapshot();
+    const refused = async (group: object, message: RegExp) => {
+      const createTap = lab.kernel.createTap.bind(lab.kernel);
+      lab.kernel.createTap = async (namespace, request) => {
+        if (request.udp?.group)
+          throw new KernelError('IP_ADD_MEMBERSHIP', request.ifname, 'ENODEV', 'no such interface');
+        return createTap(namespace, request);
+      };
+      const isRefusal = (error: unknown) =>
+        error instanceof RequestError && /--group 239\.1\.1\.1%IN/.test(error.remedy);
+      await assert.rejects(create('blue', 1, group), (error: Error) => isRefusal(error) && message.test(error.message));
+      lab.kernel.createTap = createTap;
+    };
+    await refused({ group: '239.1.1.1' }, /^no route of .* leads to group 239\.1\.1\.1$/);
+    await refused(
+      { group: '239.1.1.1', groupInterface: 'nix' },
+      /^there is no interface nix in the namespace of the VTEP/,
+    );
+    assert.deepEqual(lab.snapshot(), before);
   });
 
   it('hears a multicast group by a socket of its own, which networks share', async () => {

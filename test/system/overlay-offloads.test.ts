@@ -14,8 +14,12 @@ import {
   SEGMENTS,
 } from '../../src/control/overlay/offload-frames.js';
 import { OffloadRig } from '../../src/control/overlay/offload-rig.js';
-import { createOffloadTest, testOffloads } from '../../src/control/overlay/offload-test.js';
-import type { OffloadVerdict, OffloadVerdicts } from '../../src/control/overlay/offload-verdict.js';
+import { testOffloads } from '../../src/control/overlay/offload-test.js';
+import {
+  createOffloadTest,
+  type OffloadVerdict,
+  type OffloadVerdicts,
+} from '../../src/control/overlay/offload-verdict.js';
 import { OFFLOAD_TUNNEL_GSO } from '../../src/native/index.js';
 
 const ETHERNET_BYTES = 14;

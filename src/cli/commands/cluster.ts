@@ -11,7 +11,7 @@ const STATES: Record<Cluster['state'], string> = {
   none: 'no cluster',
   joining: 'joining',
   joined: 'joined',
-  alone: 'alone: etcd cannot be reached; forwarding goes on with what is known',
+  alone: 'alone: etcd cannot be used; forwarding goes on with what is known',
   refused: 'refused: another host has the name of this one',
 };
 

@@ -53,7 +53,9 @@ export class ClusterClaims {
     const parsed = this.parts.keys.parse(key);
     if (parsed?.kind !== 'claim') return key;
     const what = parsed.what === 'name' ? 'the name ' : parsed.what === 'mac' ? 'MAC ' : '';
-    return `${what}${parsed.value} belongs to host ${hostOfOwner(owner)}`;
+    const host = hostOfOwner(owner);
+    const isFormer = owner !== this.parts.owner && host === hostOfOwner(this.parts.owner);
+    return `${what}${parsed.value} belongs to ${isFormer ? `a former weftd of this host, ${host}` : `host ${host}`}`;
   }
 
   private enter(

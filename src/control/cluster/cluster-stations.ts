@@ -6,6 +6,7 @@
 import { BINDING_CLUSTER } from '../../datapath/program.js';
 import type { Context } from '../context.js';
 import type { ZoneHost } from '../dns/zone.js';
+import { publishedServiceOf } from '../dns/zone-source.js';
 import { refreshTunnel } from '../overlay/tunnels.js';
 import type { ClusterKey } from './keys.js';
 import { hostOfOwner } from './records.js';
@@ -74,13 +75,13 @@ export class ClusterStations {
     const hosts: ZoneHost[] = [];
     for (const station of this.replica.stationsOf(network)) {
       if (this.vtepOf(station) === null) continue;
-      const { ip, compartment, aliases } = station.record;
+      const { ip, compartment, aliases, publish } = station.record;
       hosts.push({
         name: station.name,
         addresses: ip,
         compartment: compartment || station.name,
         aliases,
-        published: [],
+        published: publish.map(publishedServiceOf),
       });
     }
     return hosts;

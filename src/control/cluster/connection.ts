@@ -11,7 +11,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { ClusterOptions } from './cluster-options.js';
-import { type Delta, type Entry, EtcdSession, reasonOf } from './etcd-session.js';
+import { type Delta, type Entry, EtcdSession } from './etcd-session.js';
+import { reasonOf } from './fault-reason.js';
 import type { ClusterKey, ClusterKeys } from './keys.js';
 import type { Connection } from './publisher.js';
 import { hostRecordFrom } from './records.js';

@@ -248,10 +248,3 @@ function requestOf(operation: Operation): IRequestOp {
   const { deletePrefix } = operation;
   return { request_delete_range: { key: Buffer.from(deletePrefix), range_end: endOfPrefix(deletePrefix) } };
 }
-
-/** What gRPC says, without what only its programmers understand. */
-export function reasonOf(message: string): string {
-  if (/deadline exceeded/i.test(message)) return 'it does not answer';
-  const cause = /Last error: (?:Error: )?(.*?)\.? *(?:Resolution note:.*)?$/s.exec(message)?.[1];
-  return cause ?? message.replace(/^(?:Error: )?\d+ [A-Z_]+: /, '');
-}

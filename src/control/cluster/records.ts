@@ -5,6 +5,7 @@
 import type { EndpointSpec } from '../../model/endpoint.js';
 import { parseIp } from '../../model/ip.js';
 import { whyBadName } from '../../model/names.js';
+import { parsePublished } from '../../model/published-port.js';
 import { isStationMac, parseMac } from '../../wire/addresses.js';
 
 /** A daemon that is there. */
@@ -30,6 +31,8 @@ export interface StationRecord {
   vlan: number;
   compartment: string;
   aliases: string[];
+  /** Published ports, as `model/published-port.ts` writes them: names of services on every host. */
+  publish: string[];
   /** Behind another VTEP than that of its host: a remote endpoint that was entered there. */
   vtep: string | null;
 }
@@ -55,10 +58,11 @@ export function stationRecordFrom(text: string): StationRecord | null {
   const macs = listOf(value.macs, isMac);
   const ip = listOf(value.ip, isAddress);
   const aliases = listOf(value.aliases, (name) => typeof name === 'string' && whyBadName(name) === null);
-  if (macs === null || ip === null || aliases === null) return null;
+  const publish = listOf(value.publish, (port) => typeof port === 'string' && parsePublished(port).ok);
+  if (macs === null || ip === null || aliases === null || publish === null) return null;
   if (!Number.isInteger(vlan) || (vlan as number) < 0 || (vlan as number) > 4094) return null;
   if (vtep !== null && !isAddress(vtep)) return null;
-  return { mac, macs, ip, vlan: vlan as number, compartment: textOr(value.compartment, ''), aliases, vtep };
+  return { mac, macs, ip, vlan: vlan as number, compartment: textOr(value.compartment, ''), aliases, publish, vtep };
 }
 
 /** null: a detached endpoint is no station. */
@@ -71,6 +75,7 @@ export function stationOf(spec: EndpointSpec): StationRecord | null {
     vlan: untaggedVlanOf(spec),
     compartment: spec.compartment ?? '',
     aliases: [...spec.aliases],
+    publish: [...spec.publish],
     vtep: spec.vtep,
   };
 }

@@ -5,11 +5,16 @@
  * Negative answers carry an SOA, whose MINIMUM is how long they may be kept (RFC 2308): seconds, because endpoints come and
  * go. Records of the name that was asked for point to it in the question (RFC 1035 section 4.1.4), whatever bytes it has.
  */
-import { type Answer as Content, encode } from 'dns-packet';
+import { createRequire } from 'node:module';
+import type { Answer as Content } from 'dns-packet';
+import { onDemand } from '../../lib/on-demand.js';
 import { contains, formatIp, type Ip, type IpRange, parseIp } from '../../model/ip.js';
 import { HEADER_BYTES, type Query, RCODE, TYPE } from './message.js';
 import type { Reply } from './message-writer.js';
 import { type Found, GATEWAY_NAME, type Zone } from './zone.js';
+
+/** Required, not imported: a lab without questions for names does without it. */
+const dnsPacket = onDemand((): typeof import('dns-packet') => createRequire(import.meta.url)('dns-packet'));
 
 /** Seconds for which clients may keep what is answered here. */
 export const LOCAL_TTL = 5;
@@ -154,7 +159,9 @@ function typeOf(address: string): number {
 
 /** One record. The package knows only whole messages, and no names that point elsewhere. */
 function write(content: Content): Buffer {
-  const bytes = encode({ type: 'response', answers: [content] }).subarray(HEADER_BYTES);
+  const bytes = dnsPacket()
+    .encode({ type: 'response', answers: [content] })
+    .subarray(HEADER_BYTES);
   return content.name === QUESTION ? Buffer.concat([POINTER_TO_QUESTION, bytes.subarray(1)]) : bytes;
 }
 

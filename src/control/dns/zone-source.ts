@@ -58,11 +58,12 @@ function hostOf({ spec }: EndpointRecord): ZoneHost {
     addresses: spec.ip,
     compartment: spec.compartment ?? spec.name,
     aliases: spec.aliases,
-    published: spec.publish.map(serviceOf),
+    published: spec.publish.map(publishedServiceOf),
   };
 }
 
-function serviceOf(text: string): PublishedService {
+/** `text`: as `model/published-port.ts` writes it. */
+export function publishedServiceOf(text: string): PublishedService {
   const { protocol, hostFirst, hostLast, port } = publishedFrom(text);
   return { protocol, first: hostFirst, last: hostLast, inside: port };
 }

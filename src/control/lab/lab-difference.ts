@@ -86,7 +86,8 @@ function changesOf(former: object, next: object, path: string): string[] {
     const before = (former as Record<string, unknown>)[field];
     if (isSame(before, value)) return [];
     if (isObject(before) && isObject(value)) return changesOf(before, value, `${path}${field}.`);
-    return [`${path}${field} ${shown(before)} -> ${shown(value)}`];
+    const text = field === 'hostVnic' ? shownVnic : shown;
+    return [`${path}${field} ${text(before)} -> ${text(value)}`];
   });
 }
 
@@ -97,6 +98,11 @@ function isObject(value: unknown): value is object {
 /** Plain data, with fields in the order in which the readers of requests write them. */
 function isSame(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** A host vNIC for which no address was named has one nevertheless. */
+function shownVnic(value: unknown): string {
+  return Array.isArray(value) && value.length === 0 ? 'any address' : shown(value);
 }
 
 function shown(value: unknown): string {

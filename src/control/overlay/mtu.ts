@@ -4,7 +4,8 @@
  */
 import type { NetworkSpec, OverlaySpec } from '../../model/network.js';
 import type { Context } from '../context.js';
-import { findPath, overlayMtu } from './underlay-path.js';
+import type { Transaction } from '../transaction.js';
+import { findPath, outerBytes, overlayMtu } from './underlay-path.js';
 import { closeGround, openGround } from './vteps.js';
 
 /** Rejects when the namespace of the underlay is not there. */
@@ -37,4 +38,24 @@ export async function withMtu(context: Context, spec: NetworkSpec, isOpen: boole
   const present = context.state.networks.get(spec.name)?.spec;
   if (present !== undefined && present.overlay !== null) return { ...spec, mtu: present.mtu };
   return { ...spec, mtu: await deriveMtu(context, spec, overlay) };
+}
+
+/**
+ * Says so when a network, which has its tunnel, may send more than the underlay carries here, as far as its interfaces say: such packets are
+ * dropped (`exceeds-underlay`), and their sender is not told.
+ */
+export function warnOfMtu(
+  { overlay, log }: Context,
+  transaction: Transaction,
+  { name, mtu, overlay: tunnel }: NetworkSpec,
+): void {
+  const vtep = overlay.vteps.get(overlay.tunnels.get(name) ?? '');
+  if (tunnel === null || vtep === undefined) return;
+  const most = vtep.mtu - outerBytes(0, vtep.address.includes(':') ? 6 : 4, tunnel.innerVlan);
+  if (mtu <= most) return;
+  const message =
+    `network ${name}: its MTU is ${mtu}, but packets of more than ${most} bytes do not fit through the underlay, ` +
+    `whose MTU is ${vtep.mtu}; lower it with: weft network set ${name} --mtu ${most}`;
+  log.warn({ network: name }, message);
+  transaction.emit({ type: 'warning', object: 'network', name, message });
 }

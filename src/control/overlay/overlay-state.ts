@@ -2,8 +2,7 @@
 import type { PortTable } from '../port-table.js';
 import type { DatapathHost } from '../worker/datapath-host.js';
 import { BindingBook } from './binding-book.js';
-import { createOffloadTest } from './offload-test.js';
-import type { TestOffloads } from './offload-verdict.js';
+import { createOffloadTest, type OffloadVerdicts, type TestOffloads } from './offload-verdict.js';
 import type { Vtep } from './vtep.js';
 
 export interface OverlayState {
@@ -28,6 +27,12 @@ export function createOverlayState(ports: PortTable, datapath: DatapathHost, tes
       rowOf: (network) => (programmed.has(network) ? ports.rowOfNetwork(network) : null),
       send: (rows) => datapath.setBindings(rows),
     }),
-    offloads: test ?? createOffloadTest(),
+    offloads: test ?? createOffloadTest(testWhenNeeded),
   };
+}
+
+/** Loaded with the first tunnel: it builds frames and a rig of its own. */
+async function testWhenNeeded(): Promise<OffloadVerdicts> {
+  const { testOffloads } = await import('./offload-test.js');
+  return testOffloads();
 }

@@ -6,6 +6,7 @@
 import type { OverlaySpec } from '../../model/network.js';
 import { RequestError } from '../../model/problems.js';
 import type { Context } from '../context.js';
+import { KernelError } from '../kernel/kernel.js';
 import { plugInAll, unplug } from '../plugging.js';
 import type { Transaction } from '../transaction.js';
 import type { Vtep } from './vtep.js';
@@ -41,7 +42,11 @@ export async function joinGroup(
     return;
   }
   const request = groupRequest(vtep, group, groupInterface, vtep.mtu);
-  const attachment = await createPart(context, transaction, vtep.namespace, vtep.key, request);
+  const attachment = await createPart(context, transaction, vtep.namespace, vtep.key, request).catch(
+    (error: unknown) => {
+      throw error instanceof KernelError && error.errno === 'ENODEV' ? noInterface(vtep, group, groupInterface) : error;
+    },
+  );
   vtep.groups.set(name, { attachment, networks: new Set([network]), ifname: groupInterface });
   for (const { tap } of vtep.senders) context.kernel.setGroupInterface(tap, groupInterface);
   await plugInAll(context, transaction, [attachment]);
@@ -68,6 +73,14 @@ export async function leaveGroup(
   if (present.networks.size > 0) return;
   vtep.groups.delete(name);
   await unplug(context, transaction, [present.attachment]);
+}
+
+function noInterface({ namespace }: Vtep, group: string, ifname: string | null): RequestError {
+  const where = `the namespace of the VTEP (${namespace.path})`;
+  const message =
+    ifname === null ? `no route of ${where} leads to group ${group}` : `there is no interface ${ifname} in ${where}`;
+  const remedy = `name the interface towards the other hosts: --group ${group}%INTERFACE`;
+  return new RequestError('kernel-refused', message, remedy);
 }
 
 function groupName(group: string, ifname: string | null): string {
