@@ -27,15 +27,24 @@ const SNAPLEN = '262144';
 /** Never rejects. */
 export function runTcpdump(expression: string, tcpdump: string, timeoutMs: number): Promise<TcpdumpRun> {
   const timeout = Math.max(1, Math.round(timeoutMs));
-  const options = { timeout, env: { PATH: SEARCH_PATH, LC_ALL: 'C' }, maxBuffer: 1 << 20, cwd: '/' };
+  const options = { env: { PATH: SEARCH_PATH, LC_ALL: 'C' }, maxBuffer: 1 << 20, cwd: '/' };
   const parameters = ['-y', 'EN10MB', '-s', SNAPLEN, '-ddd', '--', expression];
   return new Promise((resolve) => {
-    execFile(tcpdump, parameters, options, (error, stdout, stderr) => {
-      if (error === null) resolve({ kind: 'printed', output: stdout });
+    let isLate = false;
+    const child = execFile(tcpdump, parameters, options, (error, stdout, stderr) => {
+      clearTimeout(timer);
+      if (isLate) resolve({ kind: 'late' });
+      else if (error === null) resolve({ kind: 'printed', output: stdout });
       else if (error.code === 'ENOENT' || error.code === 'EACCES') resolve({ kind: 'absent' });
-      else if (error.killed === true) resolve({ kind: 'late' });
       else resolve({ kind: 'complained', complaint: complaintIn(stderr) });
     });
+    // Not `timeout` of execFile: a program that ends well just as its time is up would have succeeded, and printed nothing.
+    const timer = setTimeout(() => {
+      isLate = true;
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      child.kill('SIGKILL');
+    }, timeout);
   });
 }
 

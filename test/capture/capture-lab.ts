@@ -163,9 +163,9 @@ export function useCaptureLab(): () => CaptureLab {
   return () => lab;
 }
 
-/** Looks every few milliseconds, for up to five seconds. */
+/** Looks every few milliseconds, for up to half a minute. */
 export async function waitFor(what: string, condition: () => boolean): Promise<void> {
-  const end = Date.now() + 5000;
+  const end = Date.now() + 30_000;
   while (!condition()) {
     assert.ok(Date.now() < end, `waited in vain for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

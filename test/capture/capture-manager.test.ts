@@ -10,7 +10,7 @@ import { linesOf, useDirectory } from './capture-frames.js';
 import { brief, type CaptureLab, datagram, HOST_OF, PORTS, read, useCaptureLab, waitFor } from './capture-lab.js';
 
 describe('capture manager', function manager() {
-  this.timeout(30_000);
+  this.timeout(60_000);
   const directory = useDirectory();
   const useLab = useCaptureLab();
   let lab: CaptureLab;
@@ -143,6 +143,33 @@ describe('capture manager', function manager() {
     );
   });
 
+  it('compiles a filter once that many captures want at the same time', async () => {
+    const runs = directory.path('shared-runs');
+    const tcpdump = directory.path('shared-tcpdump');
+    writeFileSync(tcpdump, `#!/bin/sh\necho run >> ${runs}\nexec tcpdump "$@"\n`, { mode: 0o755 });
+    const captures = createCaptureManager({
+      tables: { capture: createCaptureMemory(1 << 20) },
+      clock: { now: () => 0 },
+      log: { info: () => {}, warn: () => {} },
+      filter: { tcpdump },
+    });
+    const startMany = (filter: string, count: number) =>
+      Promise.allSettled(
+        Array.from({ length: count }, (_, n) =>
+          captures.start({ file: directory.path(`${filter}-${n}.pcapng`), filter }),
+        ),
+      );
+    const outcomes = async (filter: string) => new Set((await startMany(filter, 20)).map(({ status }) => status));
+    assert.deepEqual([...(await outcomes('tcp'))], ['fulfilled']);
+    assert.deepEqual([...(await outcomes('nonsense'))], ['rejected'], 'all are told');
+    const before = readFileSync(runs, 'utf8').split('\n').length;
+    assert.deepEqual([...(await outcomes('udp'))], ['fulfilled']);
+    assert.equal(readFileSync(runs, 'utf8').split('\n').length - before, 1);
+    assert.equal((await captures.start({ file: directory.path('again.pcapng'), filter: 'udp' })).filter, 'udp');
+    assert.equal(readFileSync(runs, 'utf8').split('\n').length - before, 2, 'and again for who comes later');
+    await captures.close();
+  });
+
   it('compiles a filter ahead, and anew when that was long ago', async () => {
     const runs = directory.path('runs');
     const tcpdump = directory.path('tcpdump');
@@ -199,8 +226,8 @@ describe('capture manager', function manager() {
       assert.ok(frames >= seen);
       seen = frames;
     }
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    assert.equal(read(readFileSync(file)).length, 60);
+    await waitFor('the last frame', () => read(readFileSync(file), false).length === 60);
+    assert.equal(lab.captures.find(name)?.state, 'running');
     await lab.captures.stop(name);
   });
 

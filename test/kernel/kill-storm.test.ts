@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { addresses, links, needsRoot, routes, run, Scratch } from './scratch.js';
+import { addresses, links, needsRoot, routes, run, Scratch, until } from './scratch.js';
 
 const PROGRAM = fileURLToPath(new URL('./kill-storm-program.js', import.meta.url));
 const ROUNDS = 12;
@@ -29,8 +29,13 @@ describe('kernel: killed in the middle', function () {
     try {
       for (let round = 0; round < ROUNDS; round++) {
         const child = scratch.ownChild(spawn(process.execPath, [PROGRAM, scratch.runDir, prefix], { stdio: 'pipe' }));
-        await once(child.stdout!, 'data'); // it has begun
-        await sleep(20 + ((round * 37) % 160));
+        let said = '';
+        child.stdout!.on('data', (text) => {
+          said += text;
+        });
+        // By what it has done, not by the clock: it gets as far on a busy machine. And from there at any moment of what it does.
+        await until(() => said.includes(`\n${2 + (round % 7)}\n`), 30_000);
+        await sleep((round * 37) % 23);
         child.kill('SIGKILL');
         await once(child, 'exit');
         const made = (await scratch.kernel.ownedNamespaces()).sort(); // cleans up what was interrupted
@@ -38,7 +43,7 @@ describe('kernel: killed in the middle', function () {
         seen.namespaces += made.length;
         for (const name of made) {
           // The kernel removes what the dead process had open at its own pace.
-          for (let i = 0; i < 50 && links(name).some(({ linkinfo }) => linkinfo?.info_data.persist !== true); i++)
+          for (let i = 0; i < 500 && links(name).some(({ linkinfo }) => linkinfo?.info_data.persist !== true); i++)
             await sleep(20);
           for (const { ifname, ifalias, flags } of links(name)) {
             assert.match(ifalias ?? '', /^weft:test:\d+$/, `${ifname} has its alias`);

@@ -16,7 +16,7 @@ function socket(udp: Partial<UdpRequest> = {}): TapRequest {
 }
 
 describe('kernel: ports of VTEPs', function () {
-  this.timeout(30_000);
+  this.timeout(60_000);
   let scratch: Scratch;
   let place: Place;
   before(needsRoot);

@@ -158,10 +158,12 @@ describe('model/network-addresses', () => {
     for (let i = 0; i < 65534; i++) all.push(addresses.assign(`e${i}`, []));
     assert.throws(() => addresses.assign('more', []), /no free address/);
     for (let i = 0; i < all.length; i += 2) addresses.releaseTexts(all[i]!);
-    const startedAt = process.hrtime.bigint();
+    const startedAt = process.cpuUsage();
     for (let i = 0; i < 1000; i++) addresses.releaseTexts(addresses.assign('again', []));
-    const microsEach = Number(process.hrtime.bigint() - startedAt) / 1e6;
+    // Processor time, not time of day: other programs may be busy meanwhile.
+    const { user, system } = process.cpuUsage(startedAt);
+    const microsEach = (user + system) / 1000;
     assert.ok(microsEach < 1000, `${microsEach} us for one of 65534 addresses`);
     assert.equal(addresses.freeCount, 32767n + (2n ** 64n - 1n - 32767n));
-  }).timeout(20_000);
+  }).timeout(60_000);
 });

@@ -153,7 +153,8 @@ export function printed(child: ChildProcess, text: string): Promise<void> {
 
 /** Sends three pings; returns how many were answered. */
 export async function ping(lab: Lab, namespace: string, to: string, ...options: string[]): Promise<number> {
-  const { stdout } = await lab.run(namespace, 'ping', ['-c', '3', '-i', '0.05', '-W', '2', ...options, to]);
+  // For the last answer ping waits twice the longest round trip before, but at least its interval, however large -W is.
+  const { stdout } = await lab.run(namespace, 'ping', ['-c', '3', '-i', '0.3', '-W', '2', ...options, to]);
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
 }
 

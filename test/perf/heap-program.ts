@@ -1,5 +1,5 @@
 // Runs a million frames (of the heavy workloads fewer) and prints what that left on the heap and what garbage it made, in
-// bytes (JSON on standard output). A program of its own, started with --expose-gc and a nursery so large that nothing is
+// bytes (JSON on standard output). argv: how many bytes are nothing to look at twice. A program of its own, started with --expose-gc and a nursery so large that nothing is
 // collected while it is watched.
 import { InjectRingWriter } from '../../src/ports/inject-ring.js';
 import { ether, numberedMac } from '../support/frame-builders.js';
@@ -11,10 +11,14 @@ const FRAMES = 1_000_000;
 const WARM_UP = 300_000;
 /** Frames that are copied, flooded or cut many times over count for more than one. */
 const HEAVY = 50;
+/** On a busy machine the compiler may still be at it while it is watched. Garbage of every frame is there every time. */
+const MOST_LOOKS = 3;
 
 /** As much as one turn takes from the injection ring. */
 const INJECTED_PER_TURN = 64;
 const INJECTED = ether({ from: numberedMac(1), to: numberedMac(2) }, 'injected').bytes;
+
+const ALLOWED_BYTES = Number(process.argv[2]);
 
 declare const gc: () => void;
 
@@ -56,9 +60,17 @@ interface Growth {
 function watchTurns(turn: () => number, most: number): Growth {
   let frames = 0;
   while (frames < Math.min(WARM_UP, most)) frames += turn();
+  let growth = watchOnce(turn, most);
+  for (let looks = 1; looks < MOST_LOOKS && Math.max(growth.retained, growth.garbage) >= ALLOWED_BYTES; looks++) {
+    growth = watchOnce(turn, most);
+  }
+  return growth;
+}
+
+function watchOnce(turn: () => number, most: number): Growth {
   const settled = settledBytes();
   const before = heapBytes();
-  frames = 0;
+  let frames = 0;
   while (frames < most) frames += turn();
   const garbage = heapBytes() - before;
   return { frames, retained: settledBytes() - settled, garbage };

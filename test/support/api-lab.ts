@@ -149,7 +149,7 @@ export class RawClient {
 }
 
 /** Waits until the condition holds; fails with `what` after the time. */
-export async function eventually(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
+export async function eventually(condition: () => boolean, what: string, timeoutMs = 30_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!condition()) {
     assert.ok(Date.now() < deadline, `in time: ${what}`);

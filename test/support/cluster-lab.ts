@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { addressWords, ipFrom } from '../../src/compile/address-rows.js';
 import type { ClusterOptions } from '../../src/control/cluster/cluster-options.js';
 import type { WeftEvent } from '../../src/control/controller.js';
+import type { Responder } from '../../src/control/dns/responder.js';
+import type { ServeDns } from '../../src/control/dns/service-sockets.js';
 import { FLOOD_INTS } from '../../src/datapath/program.js';
 import { type Family, formatIp } from '../../src/model/ip.js';
 import { type ControlLab, makeStateDirectory, startLab } from './control-lab.js';
@@ -21,6 +23,8 @@ export interface Host {
   lab: ControlLab;
   /** Address of its VTEP. */
   vtep: string;
+  /** Who answers the stations of a network, by the address that is asked. */
+  responders: Map<string, Responder>;
 }
 
 export class ClusterLab {
@@ -49,8 +53,13 @@ export class ClusterLab {
       ...{ etcd: this.urls, ca: null, cert: null, key: null, user: null, password: null },
       ...{ host: name, prefix: '/weft', leaseSeconds: this.leaseSeconds, ...more },
     };
-    const lab = await startLab(directory, machine, { cluster, overlayDefaults: { vtep } });
-    const host = { name, lab, vtep };
+    const responders = new Map<string, Responder>();
+    const serveDns: ServeDns = (_namespace, _ifname, addresses, responder) => {
+      for (const address of addresses) responders.set(address, responder);
+      return { close: () => {} };
+    };
+    const lab = await startLab(directory, machine, { cluster, overlayDefaults: { vtep }, serveDns });
+    const host = { name, lab, vtep, responders };
     this.hosts.push(host);
     return host;
   }
@@ -74,6 +83,14 @@ export async function until(what: string, is: () => boolean): Promise<void> {
   for (let looks = 0; !is(); looks++) {
     if (looks > MOST_LOOKS) assert.fail(`waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** The same for what has to be asked. */
+export async function untilAsked(what: string, is: () => Promise<boolean>): Promise<void> {
+  for (let looks = 0; !(await is()); looks++) {
+    if (looks > MOST_LOOKS) assert.fail(`waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

@@ -189,10 +189,14 @@ function makeDirectory(): Promise<string> {
   return mkdtemp(join(tmpdir(), `weft-etcd-${process.pid}-`));
 }
 
-/** Below the ports that programs get without asking (ip_local_port_range), which somebody may have by the time that etcd starts. */
+const givenPorts = new Set<number>();
+
+/** Never the same twice. Below the ports that programs get without asking (ip_local_port_range), which somebody may have by the time that etcd starts. */
 async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(20_000, 32_000);
+    if (givenPorts.has(port)) continue;
+    givenPorts.add(port);
     const server = createServer();
     const isFree = await new Promise<boolean>((resolve) => {
       server.once('error', () => resolve(false));

@@ -82,7 +82,7 @@ export class Daemon {
   }
 
   /** Starts it and waits until it answers; returns the milliseconds from spawn to the first answer. */
-  async start(timeoutMs = 15_000): Promise<number> {
+  async start(timeoutMs = 40_000): Promise<number> {
     assert.ok(!this.isRunning, 'a daemon is started once at a time');
     const startedAt = performance.now();
     this.#earlierLogs = this.log;

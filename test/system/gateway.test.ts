@@ -51,7 +51,7 @@ describe('gateways', function gateways() {
     describe(`over IP${family}`, () => {
       it('answer pings, small ones and those that come in fragments', async () => {
         assert.ok(await lab.pings(front.side.base, front.gateway[family]));
-        const large = ['ping', '-n', '-q', '-c', '2', '-i', '0.2', '-s', '20000', front.gateway[family]];
+        const large = ['ping', '-n', '-q', '-c', '2', '-i', '0.5', '-s', '20000', front.gateway[family]];
         assert.match(await lab.inside(front.side.base, large), / 2 received/);
       });
 
@@ -151,7 +151,7 @@ describe('gateways', function gateways() {
   }
 
   it('cut IPv4 packets for a narrower network where they may be cut', async () => {
-    const ping = ['ping', '-n', '-q', '-c', '2', '-i', '0.2', '-M', 'dont', '-s', '5000', back.side.v4];
+    const ping = ['ping', '-n', '-q', '-c', '2', '-i', '0.5', '-M', 'dont', '-s', '5000', back.side.v4];
     assert.match(await lab.inside(front.side.base, ping), / 2 received/);
   });
 

@@ -63,7 +63,7 @@ describe('a flood through the NAT', function floods() {
     for (const side of ['inside', 'outside'] as const) {
       it(`of ${kind} from ${side} disturbs nobody else`, async () => {
         const { inside, world } = nat;
-        const bytes = 60 * MEGABYTE;
+        const bytes = 40 * MEGABYTE;
         const request = { from: inside.base, to: world.outside, address: world.far.v4, bytes };
         const transfer = await startTransfer(lab, { ...request, bytesPerSecond: 20 * MEGABYTE });
         const before = await drops();

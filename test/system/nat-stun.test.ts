@@ -20,40 +20,59 @@ const FILTERINGS = {
   'address-and-port-dependent': 'NAT with Address and Port Dependent Filtering!',
 };
 
+type Probe = '-m' | '-f' | '-H';
+
 describe('the NAT as a STUN probe sees it', function stun() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   let world: World;
+  /** Of every network that a test looks at, what its probes said. They wait most of the time, so all of them probe at once. */
+  const probed = new Map<string, { nat: Nat; said: string[] }>();
 
   before(async () => {
     world = await createWorld(lab);
     await serveStun();
+    const wanted: [string, Nat, Probe[]][] = [];
+    const want = async (key: string, settings: object, probes: Probe[]) => {
+      const nat = await createNat(lab, { world, plain: true, network: { nat: settings } });
+      wanted.push([key, nat, probes]);
+    };
+    for (const mapping of Object.keys(MAPPINGS)) {
+      for (const filtering of Object.keys(FILTERINGS)) {
+        await want(`${mapping} ${filtering}`, { mapping, filtering }, ['-m', '-f']);
+      }
+    }
+    for (const hairpin of [true, false]) {
+      await want(`hairpin ${hairpin}`, { filtering: 'endpoint-independent', hairpin }, ['-H']);
+    }
+    const probe = async ([key, nat, probes]: [string, Nat, Probe[]]) => {
+      const said: string[] = [];
+      for (const each of probes) said.push(await discover(nat, each));
+      probed.set(key, { nat, said });
+    };
+    await Promise.all(wanted.map(probe));
   });
 
   for (const [mapping, mappingVerdict] of Object.entries(MAPPINGS)) {
     for (const [filtering, filteringVerdict] of Object.entries(FILTERINGS)) {
-      it(`maps ${mapping}, filters ${filtering}`, async () => {
-        const nat = await createNat(lab, { world, plain: true, network: { nat: { mapping, filtering } } });
-        const mapped = await discover(nat, '-m');
+      it(`maps ${mapping}, filters ${filtering}`, () => {
+        const { nat, said } = probed.get(`${mapping} ${filtering}`)!;
+        const [mapped, filtered] = said as [string, string];
         assert.ok(mapped.includes(mappingVerdict), mapped);
         assert.ok(mapped.includes(`UDP reflexive addr: ${nat.external.v4}:`), mapped);
-        const filtered = await discover(nat, '-f');
         assert.ok(filtered.includes(filteringVerdict), filtered);
       });
     }
   }
 
-  it('lets a station reach itself by its mapping (hairpinning), unless told not to', async () => {
+  it('lets a station reach itself by its mapping (hairpinning), unless told not to', () => {
     for (const hairpin of [true, false]) {
-      const nat = await createNat(lab, {
-        ...{ world, plain: true, network: { nat: { filtering: 'endpoint-independent', hairpin } } },
-      });
-      const seen = await discover(nat, '-H');
-      assert.equal(seen.includes('maybe a successful hairpinning'), hairpin, seen);
+      const [seen] = probed.get(`hairpin ${hairpin}`)!.said;
+      assert.equal(seen!.includes('maybe a successful hairpinning'), hairpin, seen);
     }
   });
 
-  async function discover(nat: Nat, test: '-m' | '-f' | '-H'): Promise<string> {
+  async function discover(nat: Nat, test: Probe): Promise<string> {
     const { stdout, stderr } = await lab.tryInside(nat.inside.base, ['turnutils_natdiscovery', test, nat.world.far.v4]);
     return stdout + stderr;
   }

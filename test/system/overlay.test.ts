@@ -96,6 +96,7 @@ for (const underlay of ['socket', 'tap'] as const) {
 
     for (const family of ['v4', 'v6'] as const) {
       it(`joins stations of all hosts over IP${family}, with an MTU that fits`, async () => {
+        const before = await drops(daemons[0]!);
         const made = await create([0, 1, 2], family);
         for (const from of made.sides) for (const to of made.sides) if (from !== to) await reaches(from, to);
         const mtu = UNDERLAY_MTU - VXLAN_OVERHEAD[family];
@@ -113,9 +114,9 @@ for (const underlay of ['socket', 'tap'] as const) {
           bytes: 100 * MEGABYTE,
         });
         await transfer.finish();
-        const drops: { reason: string; frames: number }[] = await daemons[0]!.call('GET', '/v1/drops');
+        const after = [...(await drops(daemons[0]!))].filter(([reason, frames]) => frames > (before.get(reason) ?? 0));
         assert.deepEqual(
-          drops.filter(({ reason, frames }) => frames > 0 && reason !== UNANSWERED).map(({ reason }) => reason),
+          after.filter(([reason]) => reason !== UNANSWERED),
           [],
         );
       });
@@ -307,6 +308,12 @@ describe('a VTEP that cannot be had', function refused() {
     assert.equal(other.status, 0, other.stderr);
   });
 });
+
+/** Frames by reason. What a test before left behind when its networks went, one host after the other, is among them. */
+async function drops(daemon: Daemon): Promise<Map<string, number>> {
+  const rows: { reason: string; frames: number }[] = await daemon.call('GET', '/v1/drops');
+  return new Map(rows.map(({ reason, frames }) => [reason, frames]));
+}
 
 async function vtepOfMac(daemon: Daemon, network: string): Promise<string | null> {
   const entries: { mac: string; vtep: string | null }[] = await daemon.call('GET', `/v1/fdb?network=${network}`);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { frame, sendFrames, sniff } from '../support/system-frames.js';
+import { frame, type Sniffer, sendFrames, sniff } from '../support/system-frames.js';
 import { useLab } from '../support/system-lab.js';
 import { createPair, createSide, type Pair, type Side } from '../support/system-pair.js';
 import { waitFor } from '../support/system-process.js';
@@ -139,35 +139,51 @@ describe('the switch is transparent:', function transparency() {
     }
   });
 
-  for (const [sentence, families, filter] of [
-    ['anything at all into a new internal network of IPv4', ['v4'], ''],
-    // A host with an IPv6 address reports its multicast groups (RFC 4291 section 2.8, RFC 3810); that it may.
-    ['anything but multicast listener reports into one of both', ['v4', 'v6'], 'not (ip6[6] == 0 and ip6[48] == 143)'],
-  ] as const) {
-    it(`neither weft nor the host sends ${sentence}`, async () => {
+  describe('and silent:', () => {
+    const kinds = [
+      ['anything at all into a new internal network of IPv4', ['v4'], ''],
+      // A host with an IPv6 address reports its multicast groups (RFC 4291 section 2.8, RFC 3810); that it may.
+      [
+        'anything but multicast listener reports into one of both',
+        ['v4', 'v6'],
+        'not (ip6[6] == 0 and ip6[48] == 143)',
+      ],
+    ] as const;
+    const sniffers = new Map<string, Sniffer>();
+    let both: string;
+
+    before(async () => {
+      for (const [sentence, families, filter] of kinds) {
+        sniffers.set(sentence, await listenToNew(families, filter));
+      }
+      both = (await createPair(lab, { network: { type: 'internal' } })).network;
+      await sleep(SOLICITATION_MS);
+    });
+
+    /** Listens to all that comes into a compartment on an internal network that was just made. */
+    async function listenToNew(families: readonly ('v4' | 'v6')[], filter: string): Promise<Sniffer> {
       const subnet = lab.subnet();
       const name = lab.name(`quiet-${families.join('')}`);
       const base = `listener-${families.join('')}`;
       const all = { v4: `${subnet.v4}.0/24`, v6: `${subnet.v6}::/64` };
       await lab.addNamespace(base);
       await daemon.call('POST', '/v1/compartments', { name, netns: lab.path(base) });
-      await daemon.call('POST', '/v1/networks', {
-        name,
-        type: 'internal',
-        subnets: families.map((family) => all[family]),
-      });
+      const subnets = families.map((family) => all[family]);
+      await daemon.call('POST', '/v1/networks', { name, type: 'internal', subnets });
       await daemon.call('POST', '/v1/endpoints', { name, network: name, compartment: name, defaultRoute: false });
-      const sniffer = await sniff(lab, base, 'eth0', filter);
-      await sleep(SOLICITATION_MS);
-      assert.deepEqual(await sniffer.stop(), []);
-    });
-  }
+      return await sniff(lab, base, 'eth0', filter);
+    }
 
-  it('no router solicitation of the host was sent before anybody could listen either', async () => {
-    const { network } = await createPair(lab, { network: { type: 'internal' } });
-    await sleep(SOLICITATION_MS);
-    const { hostInterface } = await daemon.call('GET', `/v1/networks/${network}`);
-    const statistics = readFileSync(`/proc/net/dev_snmp6/${hostInterface}`, 'utf8');
-    assert.match(statistics, /Icmp6OutRouterSolicits\s+0\n/);
+    for (const [sentence] of kinds) {
+      it(`neither weft nor the host sends ${sentence}`, async () => {
+        assert.deepEqual(await sniffers.get(sentence)!.stop(), []);
+      });
+    }
+
+    it('no router solicitation of the host was sent before anybody could listen either', async () => {
+      const { hostInterface } = await daemon.call('GET', `/v1/networks/${both}`);
+      const statistics = readFileSync(`/proc/net/dev_snmp6/${hostInterface}`, 'utf8');
+      assert.match(statistics, /Icmp6OutRouterSolicits\s+0\n/);
+    });
   });
 });

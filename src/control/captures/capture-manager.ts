@@ -88,6 +88,7 @@ class CaptureManager implements CaptureService {
   private readonly reserved = new Set<string>();
   /** Filters of captures that are about to start. */
   private readonly prepared = new Map<string, { filter: CompiledFilter; untilMs: number }>();
+  private readonly compiling = new Map<string, Promise<FilterResult>>();
   /** Files that are being written, by device and inode. */
   private readonly files = new Set<string>();
   private readonly changeListeners: (() => void)[] = [];
@@ -224,7 +225,11 @@ class CaptureManager implements CaptureService {
   }
 
   private async compile(expression: string): Promise<CompiledFilter> {
-    const filter = await compileFilter(expression, this.options.filter);
+    // Captures that are started at once with one filter, a hundred of them maybe, share one run of tcpdump.
+    const isFirst = !this.compiling.has(expression);
+    if (isFirst) this.compiling.set(expression, compileFilter(expression, this.options.filter));
+    const filter = await this.compiling.get(expression)!;
+    if (isFirst) this.compiling.delete(expression);
     if (filter.kind === 'refused') throw refusal('filter', 'bad-filter', filter);
     return filter;
   }
