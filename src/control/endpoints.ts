@@ -20,6 +20,7 @@ import { createAttachment, discard, plugIn, unplug } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { accepted } from './refusals.js';
 import type { Transaction } from './transaction.js';
+import { checkServed } from './uplinks/served-ports.js';
 import { keepPublished } from './uplinks/uplink-routing.js';
 
 /** Default routes of other programs in a compartment that are stepped over, by choosing the next metric. */
@@ -42,6 +43,7 @@ export async function addEndpoint(
   if (wish.compartment !== null) openNamespaceOf(context, wish.compartment);
   const publish = wish.publish.length > 0 ? keepPublished(context, transaction, wish.network) : null;
   const record = await enterEndpoint(context, transaction, wish, ifname);
+  await checkServed(context, record.spec);
   const { name, network } = record.spec;
   const addresses = record.spec.ip.length === 0 ? '' : ` with ${record.spec.ip.join(', ')}`;
   const message = `endpoint ${name} created on network ${network}${addresses}`;
@@ -131,6 +133,7 @@ export async function changeEndpoint(
   const { undo } = context.state.changeEndpoint(name, changed);
   transaction.onUndo('publish', () => context.ports.publish());
   transaction.onUndo('change endpoint', undo);
+  await checkServed(context, changed, spec.publish);
   await updateStation(context, transaction, spec, changed);
   await context.ports.publish();
   await publish?.();

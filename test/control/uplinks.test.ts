@@ -77,6 +77,15 @@ describe('an uplink', function uplink() {
     assert.match(told('warning').join(), /nobody on the segment of lan finds 192\.0\.2\.50 \(ip neighbour add proxy/);
   });
 
+  it('is refused an external address that the machine has itself, and leaves nothing', async () => {
+    const [own = ''] = [...router().interfaces.get('lan')!.addresses].map((text) => text.split('/')[0]!);
+    await assert.rejects(create('front', { externalIp: [own] }), (error: Error) => {
+      assert.equal(error.message, `${own} is an address of lan in ${ROUTER} itself`);
+      return true;
+    });
+    assert.deepEqual([tap(), router().routing], [undefined, null]);
+  });
+
   it('warns of a firewall that drops what the namespace forwards', async () => {
     router().droppingChains.push('ip filter FORWARD');
     await create('front');
@@ -169,6 +178,76 @@ describe('an uplink', function uplink() {
     assert.notEqual(router().routing, null);
   });
 
+  it('publishes no port that a program serves, and says which program it is', async () => {
+    const serve = (protocol: 'tcp' | 'udp', address: string, port: number, pid: number, name = 'named') => {
+      router().listeners.push({ protocol, address, port, inode: pid });
+      if (pid > 0) lab.machine.socketOwners.set(pid, { pid, name, isWeft: name === 'weftd' });
+    };
+    serve('tcp', '0.0.0.0', 22, 812, 'sshd');
+    serve('tcp', '::', 9090, 900, 'web');
+    serve('tcp', '192.0.2.1', 8009, 901);
+    serve('tcp', '127.0.0.1', 8007, 902);
+    serve('udp', '127.0.0.53', 53, 903);
+    serve('udp', '0.0.0.0', 4789, 904, 'weftd');
+    serve('udp', '0.0.0.0', 51820, 0);
+    for (const address of ['224.0.0.251', 'ff02::fb', '::1']) serve('udp', address, 5353, 905);
+    const { outside } = await create('front', { subnets: ['10.4.0.0/24', 'fd04::/64'] });
+    await lab.controller.createEndpoint({ name: 'e', network: 'front', compartment: 'web', publish: ['80:80'] });
+    const on = (where: string) => `listens on ${where} in ${ROUTER}`;
+    const REFUSED: [string, string, string][] = [
+      [
+        '22:80',
+        `22:80/tcp cannot be published: sshd (pid 812) ${on('0.0.0.0:22')}`,
+        'choose another host port, or stop sshd',
+      ],
+      [
+        '[::]:9090:80',
+        `[::]:9090:80/tcp cannot be published: web (pid 900) ${on('[::]:9090')}`,
+        'choose another host port, or stop web',
+      ],
+      [
+        '192.0.2.1:9000-9099:80',
+        `192.0.2.1:9000-9099:80/tcp cannot be published: web (pid 900) ${on('[::]:9090')}`,
+        'choose another host port, or stop web',
+      ],
+      [
+        '8000-8010:80',
+        `8000-8010:80/tcp cannot be published: named (pid 902) ${on('127.0.0.1:8007')}`,
+        'choose another host port, or stop named, or name the address of the machine that is meant (HOSTIP:8000-8010:80/tcp)',
+      ],
+      [
+        '4789:80/udp',
+        `4789:80/udp cannot be published: weftd itself (pid 904) ${on('0.0.0.0:4789')}`,
+        'choose another host port',
+      ],
+      [
+        '51820:80/udp',
+        `51820:80/udp cannot be published: the kernel, or a program that weftd does not see, ${on('0.0.0.0:51820')}`,
+        'choose another host port',
+      ],
+    ];
+    for (const [spec, message, remedy] of REFUSED) {
+      await assert.rejects(lab.controller.publishPort({ endpoint: 'e', spec }), { code: 'conflict', message, remedy });
+      const whole = { name: 'f', network: 'front', compartment: 'web', publish: [spec] };
+      await assert.rejects(lab.controller.createEndpoint(whole), { code: 'conflict', message, remedy });
+    }
+    const FREE = [
+      '192.0.2.1:8007:80',
+      '192.0.2.1:53:53/udp',
+      '22:80/udp',
+      '[::]:23:80',
+      '[fd00::1]:8009:80',
+      '5353:80/udp',
+    ];
+    for (const spec of [...FREE, `${outside?.external[0]}:22:22`])
+      await lab.controller.publishPort({ endpoint: 'e', spec });
+    // What comes later takes nothing back.
+    serve('tcp', '0.0.0.0', 80, 906);
+    lab = await lab.crash();
+    await lab.controller.publishPort({ endpoint: 'e', spec: '81:81' });
+    assert.match(router().routing?.rules ?? '', /tcp dport 80 dnat/);
+  });
+
   it('is waited for when its namespace is not there at the start', async () => {
     await create('front');
     lab.kernel.die();
@@ -193,6 +272,22 @@ describe('an uplink', function uplink() {
       assert.match(router().routing?.rules ?? '', /tcp sport 8080/);
       await lab.controller.deleteNetwork('front', true);
       assert.equal(router().routing, null);
+    });
+
+    it('publishes no port that a program serves at that address', async () => {
+      await onRaw({});
+      const { listeners } = router();
+      listeners.push({ protocol: 'tcp', address: '192.0.2.1', port: 80, inode: 1 });
+      listeners.push({ protocol: 'tcp', address: '127.0.0.1', port: 81, inode: 1 });
+      const publish = (spec: string) =>
+        lab.controller.createEndpoint({
+          name: `e${spec.slice(0, 2)}`,
+          network: 'front',
+          compartment: 'web',
+          publish: [spec],
+        });
+      await assert.rejects(publish('80:80'), /^RequestError: 80:80\/tcp cannot be published: .* 192\.0\.2\.1:80 in/);
+      await publish('81:80');
     });
 
     it('is refused with an address that the machine has not, and with ports that it takes itself', async () => {

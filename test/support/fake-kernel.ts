@@ -4,6 +4,7 @@
  */
 import {
   type FoundLink,
+  type FoundListener,
   type FoundRoute,
   type FoundTap,
   type FoundVxlan,
@@ -13,6 +14,7 @@ import {
   type NamespaceWatch,
   type RouteRequest,
   type RoutingRequest,
+  type SocketOwner,
   type Tap,
   type TapRequest,
 } from '../../src/control/kernel/kernel.js';
@@ -270,6 +272,16 @@ export class FakeKernel implements Kernel {
     return { first: 32768, last: 60999 };
   }
 
+  async listeners(namespace: Namespace, protocol: 'tcp' | 'udp'): Promise<FoundListener[]> {
+    await this.call('listeners', `${namespace.path} ${protocol}`);
+    return this.placeOf(namespace).listeners.filter((each) => each.protocol === protocol);
+  }
+
+  async socketOwner(inode: number): Promise<SocketOwner | null> {
+    await this.call('socketOwner', `${inode}`);
+    return this.machine.socketOwners.get(inode) ?? null;
+  }
+
   async findInterface(namespace: Namespace, ifname: string): Promise<FoundLink | null> {
     await this.call('findInterface', ifname);
     const found = this.placeOf(namespace).interfaces.get(ifname);
@@ -307,6 +319,7 @@ export class FakeKernel implements Kernel {
         routing: null,
         foreignRoutes: [],
         droppingChains: [],
+        listeners: [],
       }
     );
   }

@@ -2,7 +2,14 @@
  * A machine without a kernel: namespaces with interfaces that outlive the daemon which made them. Tests share one between
  * several runs of a daemon (fake-kernel.ts), and do to it what other programs do: delete namespaces, move interfaces.
  */
-import type { FoundRoute, RouteRequest, RoutingRequest, TapRequest } from '../../src/control/kernel/kernel.js';
+import type {
+  FoundListener,
+  FoundRoute,
+  RouteRequest,
+  RoutingRequest,
+  SocketOwner,
+  TapRequest,
+} from '../../src/control/kernel/kernel.js';
 
 export interface FakeInterface {
   ifname: string;
@@ -26,6 +33,8 @@ export interface FakeNamespace {
   foreignRoutes: FoundRoute[];
   /** Firewalls that drop what is forwarded. */
   droppingChains: string[];
+  /** Sockets of programs. */
+  listeners: (FoundListener & { protocol: 'tcp' | 'udp' })[];
 }
 
 export class FakeMachine {
@@ -35,6 +44,8 @@ export class FakeMachine {
   /** Names of namespaces that weft made. */
   readonly markers = new Set<string>();
   readonly hostRoutes: { destination: string; device: string }[] = [];
+  /** Programs, by the inode of a socket that they have open. */
+  readonly socketOwners = new Map<number, SocketOwner>();
   /** Namespaces without a name, by the descriptor that holds them; they end with the daemon. */
   readonly nameless = new Map<number, FakeNamespace>();
   private serial = 100;
@@ -115,6 +126,7 @@ export class FakeMachine {
       routing: null,
       foreignRoutes: [],
       droppingChains: [],
+      listeners: [],
     };
   }
 }

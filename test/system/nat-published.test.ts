@@ -85,4 +85,37 @@ describe('a published port', function published() {
     assert.notEqual((await lab.tryInside(world.outside, target)).status, 0, 'not published any more');
     assert.equal((await ask(lab, world.outside, world.near.v4, OUTER)).to, nat.inside.v4);
   });
+
+  describe('that a program of the host serves already', () => {
+    const serve = async (...address: string[]) => {
+      const server = lab.background(nat.world.router, ['socat', '-d', '-d', address.join(','), 'EXEC:cat']);
+      await waitFor(`a server at ${address}`, () => server.stderr.includes('listening on'));
+    };
+    const publish = (spec: string) => lab.daemon.weft(['port', 'publish', other.endpoint, spec]);
+
+    it('is refused with the name of the program, for a range with that of the first one, and for other addresses it is not', async () => {
+      const { v4, v6 } = nat.world.near;
+      await serve('TCP4-LISTEN:8085', 'fork', 'reuseaddr');
+      await serve('TCP6-LISTEN:8086', 'fork', 'reuseaddr', `bind=[${v6}]`);
+      for (const [spec, where] of [
+        ['8085:80', '0\\.0\\.0\\.0:8085'],
+        [`${v4}:8082-8090:80`, '0\\.0\\.0\\.0:8085'],
+        ['8086:80', `\\[${v6}\\]:8086`],
+      ] as const) {
+        const { status, stderr } = await publish(spec);
+        assert.equal(status, 1, spec);
+        const owner = `socat \\(pid \\d+\\) listens on ${where} in ${lab.path(nat.world.router)}`;
+        assert.match(stderr, new RegExp(`/tcp cannot be published: ${owner}; choose another host port, or stop socat`));
+      }
+      await lab.daemon.ok('port', 'publish', other.endpoint, `${v4}:8086:80`, `[${v6}]:8085:80`, '8085:80/udp');
+      await lab.daemon.ok('port', 'unpublish', other.endpoint);
+    });
+
+    it('stays published when the program comes later and the daemon starts again', async () => {
+      await serve(`TCP4-LISTEN:${OUTER}`, 'fork', 'reuseaddr');
+      await lab.daemon.kill();
+      await lab.daemon.start();
+      assert.equal((await ask(lab, nat.world.outside, nat.world.near.v4, OUTER)).to, nat.inside.v4);
+    });
+  });
 });

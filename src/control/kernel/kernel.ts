@@ -148,6 +148,21 @@ export interface FoundVxlan {
   udpPort: number;
 }
 
+/** A socket that waits for whoever comes: TCP that listens, UDP without a peer. */
+export interface FoundListener {
+  /** Bare; `0.0.0.0` or `::` for all. */
+  address: string;
+  port: number;
+  inode: number;
+}
+
+export interface SocketOwner {
+  pid: number;
+  name: string;
+  /** Whether it is this process. */
+  isWeft: boolean;
+}
+
 export interface NamespaceWatch {
   stop(): void;
 }
@@ -201,6 +216,10 @@ export interface Kernel {
   routes(namespace: Namespace): Promise<FoundRoute[]>;
   /** Ports that the namespace takes for connections of its own (ip_local_port_range). */
   localPorts(namespace: Namespace): Promise<{ first: number; last: number }>;
+  /** Ports that programs serve there, and what the kernel and this process do. */
+  listeners(namespace: Namespace, protocol: 'tcp' | 'udp'): Promise<FoundListener[]>;
+  /** The program that has the socket open; null when none is seen. Looks at every process: for messages. */
+  socketOwner(inode: number): Promise<SocketOwner | null>;
   /** null when there is none. */
   findInterface(namespace: Namespace, ifname: string): Promise<FoundLink | null>;
   /** Interfaces there whose VXLAN is the kernel's, to say who has a UDP port. */

@@ -15,6 +15,7 @@ import {
 import { listAddresses } from './link-addresses.js';
 import { listRoutes } from './link-routes.js';
 import { deleteLink, findLink, findLinkByIndex, listLinks, listVxlans } from './links.js';
+import { findSocketOwner, readListeners } from './listeners.js';
 import { NamespaceRouting } from './namespace-routing.js';
 import { NamespaceWatcher } from './namespace-watch.js';
 import { Namespaces } from './namespaces.js';
@@ -71,6 +72,8 @@ export function createLinuxKernel({ runDir, instance, hostPath }: LinuxKernelOpt
     routedNamespaces: async () => stillThere(namespaces, routing),
     routes: (namespace) => routesOf(namespace, `weft:${instance}:`),
     localPorts: async (namespace) => readLocalPorts(namespace.fd),
+    listeners: async (namespace, protocol) => readListeners(namespace.fd, protocol),
+    socketOwner: findSocketOwner,
     droppingChains: (namespace) => nftForwardPolicies(namespace.fd, 'drop').catch(() => []),
     findInterface,
     vxlanInterfaces: (namespace) => withRtnetlink(namespace.fd, listVxlans),
