@@ -164,7 +164,7 @@ export class ControlLab {
 /** A directory that is removed when the test is over; call it in `beforeEach` and pass it the cleaner of `afterEach`. */
 export async function makeStateDirectory(): Promise<{ directory: string; remove: () => Promise<void> }> {
   const directory = await mkdtemp(join(tmpdir(), `weft-control-${process.pid}-`));
-  return { directory, remove: () => rm(directory, { recursive: true, force: true }) };
+  return { directory, remove: () => rm(directory, { recursive: true, force: true, maxRetries: 3 }) };
 }
 
 export async function startLab(

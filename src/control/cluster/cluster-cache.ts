@@ -19,6 +19,7 @@ export class ClusterCache {
   private readonly replica: Replica;
   private readonly log: Log;
   private timer: NodeJS.Timeout | null = null;
+  private isClosed = false;
   private isBroken = false;
   private lastTookMs = 0;
 
@@ -46,12 +47,14 @@ export class ClusterCache {
     return { entries: [], revision: 0 };
   }
 
-  /** Something has changed. */
+  /** Something has changed. What is heard after the end is not kept: the next daemon has the file then. */
   touch(): void {
+    if (this.isClosed) return;
     this.timer ??= setTimeout(() => this.write(), Math.max(WRITE_MS, this.lastTookMs * SHARE)).unref();
   }
 
   close(): void {
+    this.isClosed = true;
     if (this.timer !== null) this.write();
   }
 
