@@ -21,7 +21,7 @@ import { createServerState, type ServerState } from './server-state.js';
 import { isStreamReply, type StreamReply, sendStream } from './stream.js';
 import { closeUpload, NO_UPLOAD, openUpload } from './upload.js';
 
-/** The part of the daemon's log that the server needs. */
+/** The part of a logger that the server needs; pino has it. */
 export interface ServerLog {
   debug(fields: object, message: string): void;
   warn(fields: object, message: string): void;

@@ -21,7 +21,7 @@ export interface Clock {
   now(): number;
 }
 
-/** What the controller says to the operator's log. */
+/** What the controller says to the operator's log; a pino logger fits. */
 export interface Log {
   info(details: object, message: string): void;
   warn(details: object, message: string): void;

@@ -226,10 +226,10 @@ class CaptureManager implements CaptureService {
 
   private async compile(expression: string): Promise<CompiledFilter> {
     // Captures that are started at once with one filter, a hundred of them maybe, share one run of tcpdump.
-    const isFirst = !this.compiling.has(expression);
-    if (isFirst) this.compiling.set(expression, compileFilter(expression, this.options.filter));
-    const filter = await this.compiling.get(expression)!;
-    if (isFirst) this.compiling.delete(expression);
+    const isDone = () => void this.compiling.delete(expression);
+    const running = this.compiling.get(expression) ?? compileFilter(expression, this.options.filter).finally(isDone);
+    this.compiling.set(expression, running);
+    const filter = await running;
     if (filter.kind === 'refused') throw refusal('filter', 'bad-filter', filter);
     return filter;
   }
