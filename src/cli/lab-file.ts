@@ -35,7 +35,7 @@ function readSource(path: string, what: string): string {
 
 async function parseYaml(source: string, what: string): Promise<unknown> {
   // Imported here: no other command needs the YAML parser, which takes 50 ms to load.
-  const { parseDocument } = await import('yaml');
+  const { parseDocument } = (await import('yaml')).default;
   const document = parseDocument(source, { prettyErrors: true });
   const [problem] = document.errors;
   if (problem !== undefined) {

@@ -1,8 +1,10 @@
 /** weft capture: to a file, to a pipe, to the terminal, in the background. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Writable } from 'node:stream';
 import type { CaptureRequest, CaptureView } from '../../src/control/controller/captures.js';
 import type { Controller } from '../../src/control/controller.js';
 import { RequestError } from '../../src/model/problems.js';
@@ -86,6 +88,37 @@ describe('CLI: capture', () => {
       /^capturing to \/somewhere\/x\.pcapng; Ctrl-C ends it\n0 frames captured, 0 lost, 0 B, \/somewhere\/x\.pcapng\n$/,
     );
     assert.deepEqual(lab.controller.listCaptures(), [], 'nothing runs on');
+  });
+
+  it('is ended by Ctrl-C from the moment at which it says so', async () => {
+    await start();
+    const fifo = join(lab.directory, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    for (const file of ['x.pcapng', fifo]) {
+      const stderr = new Writable({
+        write(chunk: Buffer, _encoding, written) {
+          if (chunk.toString().includes('Ctrl-C ends it')) run.interrupt();
+          written();
+        },
+      });
+      const run = startWeft(lab.socketPath, ['capture', '-w', file], { stderr });
+      assert.equal((await run.done).status, 0, file);
+      assert.equal(run.wasInterrupted, true, file);
+      assert.deepEqual(lab.controller.listCaptures(), [], file);
+    }
+  });
+
+  it('leaves no capture behind when Ctrl-C comes while the daemon starts it', async () => {
+    await start(new Uint8Array(0), {
+      startCapture(request) {
+        run.interrupt();
+        return lab.control.controller.startCapture(request);
+      },
+    });
+    const run = startWeft(lab.socketPath, ['capture', '-w', 'x.pcapng']);
+    assert.equal((await run.done).status, 0);
+    assert.equal(run.wasInterrupted, true);
+    assert.deepEqual(lab.controller.listCaptures(), []);
   });
 
   it('-w FILE writes the file itself where the daemon may not, and --json tells what came', async () => {

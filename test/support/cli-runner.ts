@@ -14,6 +14,8 @@ export interface CliRun {
   readonly stderr: string;
   /** As Ctrl-C does. */
   interrupt(): void;
+  /** Whether an interrupt found the command listening: else it would have killed it. */
+  readonly wasInterrupted: boolean;
   done: Promise<CliOutcome>;
 }
 
@@ -35,6 +37,7 @@ export function startWeft(socketPath: string, parameters: readonly string[], opt
   const { input = '', terminal = false, ...world } = options;
   const output = { stdout: '', stderr: '' };
   const interrupts = new Set<() => void>();
+  let wasInterrupted = false;
   const sink = (name: 'stdout' | 'stderr'): Terminal => {
     const stream: Terminal = new PassThrough();
     stream.on('data', (chunk: Buffer) => {
@@ -67,7 +70,11 @@ export function startWeft(socketPath: string, parameters: readonly string[], opt
     get stderr() {
       return output.stderr;
     },
+    get wasInterrupted() {
+      return wasInterrupted;
+    },
     interrupt() {
+      wasInterrupted ||= interrupts.size > 0;
       for (const listener of interrupts) listener();
     },
     done: status.then(async (code) => {

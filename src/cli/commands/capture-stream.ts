@@ -10,6 +10,7 @@ import { finished } from 'node:stream/promises';
 import { CaptureFileError, readCaptureFrames } from '../../capture/capture-frames.js';
 import { printable } from '../../lib/printable.js';
 import { CliError } from '../failure.js';
+import type { Interruption } from '../interruption.js';
 import { openNamedPipe, watchReader } from '../pipe-output.js';
 import { lossSummary } from '../render/capture.js';
 import { frameLine } from '../render/frame-line.js';
@@ -21,20 +22,24 @@ import { stopCapture } from './capture-calls.js';
 const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
 const FILE_MODE = 0o640;
 
-export async function streamToTerminal(session: Session, body: object): Promise<void> {
-  await stream(session, body, session.world.stdout, session.world.stdout.fd, (response) =>
-    printLines(session, response),
-  );
+export async function streamToTerminal(session: Session, body: object, interruption: Interruption): Promise<void> {
+  const { stdout } = session.world;
+  await stream(session, body, interruption, stdout, stdout.fd, (response) => printLines(session, response));
 }
 
-export async function streamToStdout(session: Session, body: object): Promise<void> {
+export async function streamToStdout(session: Session, body: object, interruption: Interruption): Promise<void> {
   const { stdout } = session.world;
   if (stdout.isTTY) throw new CliError('a capture is no text', 'stdout is a terminal', 'use -w FILE or a pipe');
-  await stream(session, body, stdout, stdout.fd, (response) => copy(response, stdout));
+  await stream(session, body, interruption, stdout, stdout.fd, (response) => copy(response, stdout));
 }
 
 /** Writes the file itself, with the rights of the user. False, and nothing happened, when those do not do either. */
-export async function streamToFile(session: Session, body: object, path: string): Promise<boolean> {
+export async function streamToFile(
+  session: Session,
+  body: object,
+  path: string,
+  interruption: Interruption,
+): Promise<boolean> {
   let fd: number;
   try {
     fd = openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, FILE_MODE);
@@ -47,7 +52,7 @@ export async function streamToFile(session: Session, body: object, path: string)
     throw new CliError('the capture failed', (error as Error).message, 'the file has what came before');
   });
   const written = (async () => {
-    const totals = await stream(session, body, file, undefined, (response) => copy(response, file));
+    const totals = await stream(session, body, interruption, file, undefined, (response) => copy(response, file));
     await finished(file.end());
     if (session.isJson) session.answer({ file: path, ...totals }, '');
   })();
@@ -56,26 +61,25 @@ export async function streamToFile(session: Session, body: object, path: string)
 }
 
 /** Waits for a reader of the pipe first. */
-export async function streamToPipe(session: Session, body: object, path: string): Promise<void> {
+export async function streamToPipe(
+  session: Session,
+  body: object,
+  path: string,
+  interruption: Interruption,
+): Promise<void> {
   session.note(`capturing to the pipe ${path} as soon as somebody reads it; Ctrl-C ends it`);
-  let isWanted = true;
-  const forget = session.world.onInterrupt(() => {
-    isWanted = false;
-  });
   let pipe: (Writable & { fd: number }) | null = null;
   try {
-    pipe = await openNamedPipe(path, () => isWanted);
+    pipe = await openNamedPipe(path, () => !interruption.isRequested);
   } catch (error) {
     throw new CliError(`cannot write into ${path}`, (error as Error).message, 'name a pipe that you may write into');
-  } finally {
-    forget();
   }
   if (pipe === null) return;
   // EPIPE; `close` follows, and that is what is waited for.
   pipe.on('error', () => {});
   try {
     const output = pipe;
-    await stream(session, body, output, output.fd, (response) => copy(response, output));
+    await stream(session, body, interruption, output, output.fd, (response) => copy(response, output));
   } finally {
     pipe.end();
   }
@@ -87,6 +91,7 @@ export async function streamToPipe(session: Session, body: object, path: string)
 async function stream(
   session: Session,
   body: object,
+  interruption: Interruption,
   output: Writable,
   watchedFd: number | undefined,
   consume: (response: IncomingMessage) => Promise<void>,
@@ -95,14 +100,13 @@ async function stream(
   const call = { what: 'cannot capture', method: 'POST', path: '/v1/captures/stream', body, accept: '*/*' } as const;
   const response = await session.client.open(call);
   const name = String(response.headers['weft-capture'] ?? '');
-  let isWanted = true;
-  const forget = session.world.onInterrupt(() => {
-    isWanted = false;
+  let isRead = true;
+  interruption.onRequest(() => {
     // The stream ends when the daemon has sent what it has; if it cannot be told, the stream is cut.
     stopCapture(session, name).catch(() => response.destroy());
   });
   const readerGone = () => {
-    isWanted = false;
+    isRead = false;
     response.destroy();
   };
   output.once('close', readerGone);
@@ -114,12 +118,12 @@ async function stream(
     if (!response.destroyed) throw error;
   } finally {
     unwatch();
-    forget();
     output.off('close', readerGone);
   }
   const { 'weft-frames': frames, 'weft-lost': lost } = response.trailers;
   if (frames === undefined) {
-    if (isWanted) throw new CliError('the capture broke off', 'weftd has stopped', 'start it again');
+    if (isRead && !interruption.isRequested)
+      throw new CliError('the capture broke off', 'weftd has stopped', 'start it again');
     return null;
   }
   const totals = { frames: Number(frames), lost: Number(lost ?? 0) };

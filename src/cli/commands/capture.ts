@@ -11,6 +11,7 @@ import { objectPath } from '../client.js';
 import { completes } from '../completion/kinds.js';
 import { CliError } from '../failure.js';
 import { examples } from '../help.js';
+import { Interruption } from '../interruption.js';
 import { absolutePath, byteOption, given, integerOption, nameOf, objectOption, readSeconds } from '../options.js';
 import { isNamedPipe } from '../pipe-output.js';
 import { listText, showText, summary } from '../render/capture.js';
@@ -71,12 +72,18 @@ export function addCaptureCommand(program: Command, session: Session): void {
       const body = requestOf(capture, session, options, filter);
       // Loaded when needed: commands are to start fast.
       const { streamToPipe, streamToStdout, streamToTerminal } = await import('./capture-stream.js');
-      if (write === undefined) return streamToTerminal(session, body);
-      if (write === '-') return streamToStdout(session, body);
-      if (!isFile(session, write)) {
-        return streamToPipe(session, { ...body, file: undefined }, absolutePath(session.world, write));
+      const interruption = new Interruption(session.world);
+      try {
+        if (write === undefined) await streamToTerminal(session, body, interruption);
+        else if (write === '-') await streamToStdout(session, body, interruption);
+        else if (isFile(session, write)) await captureToFile(session, body, interruption);
+        else {
+          const path = absolutePath(session.world, write);
+          await streamToPipe(session, { ...body, file: undefined }, path, interruption);
+        }
+      } finally {
+        interruption.forget();
       }
-      return captureToFile(session, body);
     });
   addStart(capture, session);
   addListAndShow(capture, session);
@@ -203,7 +210,7 @@ function requestOf(command: Command, session: Session, options: CaptureOptions, 
 }
 
 /** The daemon writes the file; where it may not, this process does. */
-async function captureToFile(session: Session, body: CaptureBody): Promise<void> {
+async function captureToFile(session: Session, body: CaptureBody, interruption: Interruption): Promise<void> {
   let started: Capture;
   try {
     started = await startCapture(session, body);
@@ -211,38 +218,28 @@ async function captureToFile(session: Session, body: CaptureBody): Promise<void>
     const isOutOfReach = error instanceof CliError && error.problemCodes.includes('out-of-reach');
     if (!isOutOfReach || body.rotateSize !== undefined) throw error;
     const { streamToFile } = await import('./capture-stream.js');
-    if (await streamToFile(session, { ...body, file: undefined }, body.file!)) return;
+    if (await streamToFile(session, { ...body, file: undefined }, body.file!, interruption)) return;
     throw error;
   }
-  await watchCapture(session, started);
+  await watchCapture(session, started, interruption);
 }
 
 /** This process waits, and ends the capture on Ctrl-C. */
-async function watchCapture(session: Session, started: Capture): Promise<void> {
+async function watchCapture(session: Session, started: Capture, interruption: Interruption): Promise<void> {
   session.note(`capturing to ${started.file}; Ctrl-C ends it`);
   let view = started;
-  let wake: () => void = () => {};
-  let interrupted = false;
-  const forget = session.world.onInterrupt(() => {
-    interrupted = true;
-    wake();
-  });
-  try {
-    while (view.state === 'running' && !interrupted) {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        setTimeout(resolve, POLL_MS);
-      });
-      const path = objectPath('captures', started.name);
-      view = await session.client.call<Capture>({ what: 'cannot watch the capture', method: 'GET', path });
-    }
-    // Ended captures stay listed until they are stopped: this one was only for this command.
-    const last = await stopCapture(session, started.name);
-    if (last.state === 'failed')
-      throw new CliError('the capture failed', last.reason ?? '', 'the file has what came before');
-    if (session.isJson) session.answer(last, '');
-    else session.note(`${summary(last)}, ${last.file}`);
-  } finally {
-    forget();
+  while (view.state === 'running' && !interruption.isRequested) {
+    await new Promise<void>((resolve) => {
+      setTimeout(resolve, POLL_MS);
+      interruption.onRequest(resolve);
+    });
+    const path = objectPath('captures', started.name);
+    view = await session.client.call<Capture>({ what: 'cannot watch the capture', method: 'GET', path });
   }
+  // Ended captures stay listed until they are stopped: this one was only for this command.
+  const last = await stopCapture(session, started.name);
+  if (last.state === 'failed')
+    throw new CliError('the capture failed', last.reason ?? '', 'the file has what came before');
+  if (session.isJson) session.answer(last, '');
+  else session.note(`${summary(last)}, ${last.file}`);
 }

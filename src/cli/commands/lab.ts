@@ -40,7 +40,7 @@ export function addExportCommand(program: Command, session: Session): void {
       const call = { what: 'cannot export the lab', method: 'GET', path: '/v1/export' } as const;
       const lab = await session.client.call<SchemaTypes['Lab']>(call);
       if (session.isJson) return session.answer(lab, '');
-      const { stringify } = await import('yaml');
+      const { stringify } = (await import('yaml')).default;
       session.print(stringify(lab, { flowCollectionPadding: true, lineWidth: 0 }).trimEnd());
     });
 }
