@@ -42,7 +42,7 @@ export async function readConfig(file: string | undefined): Promise<Partial<Weft
     throw new OptionsError(`bad config: ${code === 'ENOENT' ? `there is no ${path}` : message}`);
   }
   // Imported only when there is a file: it takes 50 ms of the start.
-  const { parse } = await import('yaml');
+  const { parse } = (await import('yaml')).default;
   let document: unknown;
   try {
     document = parse(text);

@@ -150,11 +150,11 @@ install_dependencies() {
   step 'npm ci' npm ci --no-audit --no-fund
 }
 
-# build_weft: compiles the native addon and the TypeScript, then drops compiled files whose source is gone
-# (the compiler leaves them, and a deleted test would keep running).
+# build_weft: compiles the native addon and the TypeScript and bundles the programs, then drops compiled files whose source is
+# gone (the compiler leaves them, and a deleted test would keep running). Parts of bundles have no source of their own.
 build_weft() {
   step 'npm run build' npm run build
-  find dist -name '*.js' -not -path '*/node_modules/*' | while IFS= read -r compiled; do
+  find dist -name '*.js' -not -name 'part-*.js' | while IFS= read -r compiled; do
     source=${compiled#dist/}
     [ -e "${source%.js}.ts" ] || rm -f "$compiled" "$compiled.map" "${compiled%.js}.d.ts"
   done

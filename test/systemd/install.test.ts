@@ -69,7 +69,7 @@ describe('scripts/install and scripts/uninstall', function () {
       'node_modules',
       'package.json',
     ]);
-    assert.deepEqual(readdirSync(join(app, 'dist')).sort(), ['daemon', 'src']);
+    assert.deepEqual(readdirSync(join(app, 'dist')).sort(), ['daemon']);
     const packages = readdirSync(join(app, 'node_modules'));
     assert.deepEqual(
       ['fastify', 'mocha', 'typescript', '@biomejs'].map((name) => packages.includes(name)),
