@@ -10,7 +10,7 @@ import { linesOf, useDirectory } from './capture-frames.js';
 import { brief, type CaptureLab, datagram, HOST_OF, PORTS, read, useCaptureLab, waitFor } from './capture-lab.js';
 
 describe('capture manager', function manager() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const directory = useDirectory();
   const useLab = useCaptureLab();
   let lab: CaptureLab;

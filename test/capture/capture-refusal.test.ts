@@ -9,7 +9,7 @@ import { linesOf, useDirectory } from './capture-frames.js';
 import { type CaptureLab, datagram, useCaptureLab } from './capture-lab.js';
 
 describe('captures that cannot be', function refusals() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const directory = useDirectory();
   const useLab = useCaptureLab();
   let lab: CaptureLab;

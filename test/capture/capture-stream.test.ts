@@ -5,7 +5,7 @@ import { pattern } from '../support/frame-builders.js';
 import { brief, type CaptureLab, datagram, read, useCaptureLab, waitFor } from './capture-lab.js';
 
 describe('capture streams', function streams() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const useLab = useCaptureLab();
   let lab: CaptureLab;
 

@@ -39,7 +39,7 @@ function statisticsIn(file: Buffer): object[] {
 }
 
 describe('capture files', function captureFiles() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const directory = useDirectory();
 
   describe('pcapng', () => {

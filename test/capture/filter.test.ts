@@ -85,7 +85,7 @@ async function refusal(expression: string, compiler = {}): Promise<FilterResult 
 }
 
 describe('capture filter', function filter() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const directory = useDirectory();
   const seed = Date.now() | 0;
   const frames = corpus(new Prng(seed), 3000).filter((bytes) => bytes.length > 0);

@@ -64,7 +64,7 @@ const COMPLETIONS: [string[], string[]][] = [
 ];
 
 describe('CLI: completion', function shells() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let lab: ApiLab;
 
   before(async () => {

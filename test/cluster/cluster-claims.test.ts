@@ -12,7 +12,7 @@ const AT_ONCE = 32;
 const CREATIONS_MS = 240_000;
 
 describe('what belongs to one host of a cluster', function claims() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let etcd: EtcdServer;
   let lab: ClusterLab;
   let a: Host;

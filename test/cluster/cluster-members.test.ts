@@ -61,7 +61,7 @@ describe('an etcd of three members', function members() {
 });
 
 describe('an etcd that wants certificates', function secure() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let directory: string;
   let etcd: EtcdServer;
   let lab: ClusterLab;

@@ -7,7 +7,7 @@ import { EtcdServer } from '../support/etcd-server.js';
 const OVERLAY = { name: 'ov', type: 'overlay' as const, subnets: ['10.90.0.0/24'], overlay: { vni: 5000 } };
 
 describe('an etcd that has users', function users() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let etcd: EtcdServer;
   let lab: ClusterLab;
 

@@ -131,7 +131,7 @@ function leaveOutWhatIsRefused(
 }
 
 describe('apply, whatever the files', function applyProperty() {
-  this.timeout(60_000);
+  this.timeout(120_000);
 
   it('reaches every file from every other one, or refuses and changes nothing', async () => {
     let applied = 0;

@@ -30,7 +30,7 @@ function program(version: number, key = 1000): Program {
 }
 
 describe('bindings of a worker that dies', function restart() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let datapath: DatapathHost;
   let directory: string;
 

@@ -44,7 +44,7 @@ const PROGRAM: Program = {
 };
 
 describe('flows of a worker', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let datapath: DatapathHost;
   let directory: string;
   const restarts: string[] = [];

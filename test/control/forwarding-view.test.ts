@@ -21,7 +21,7 @@ import { type ControlLab, makeStateDirectory, startLab } from '../support/contro
 const UNDERLAY = '/run/netns/underlay';
 
 describe('stations and VTEPs', function stationsAndVteps() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let lab: ControlLab;
   let remove: () => Promise<void>;
   let remotes: RemoteTable;

@@ -19,7 +19,7 @@ const TURN_FRAMES = 64;
 const SERIAL = 7;
 
 describe('injection into a worker that dies', function restart() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let datapath: DatapathHost;
   let directory: string;
   const restarts: string[] = [];

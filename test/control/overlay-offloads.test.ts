@@ -9,7 +9,7 @@ const UNDERLAY = '/run/netns/underlay';
 const WARNING = 'UDP_SEGMENT of this kernel is not used (the checksum is wrong): slower; use another kernel';
 
 describe('offloads of overlay networks', function offloads() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let lab: ControlLab;
   let remove: () => Promise<void>;
   let asked: number;

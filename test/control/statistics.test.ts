@@ -105,7 +105,7 @@ describe('statistics', () => {
 });
 
 describe('a network of many endpoints', function manyEndpoints() {
-  this.timeout(60_000);
+  this.timeout(120_000);
 
   it('makes the next one dearer in proportion at most', async () => {
     const { directory, remove } = await makeStateDirectory();

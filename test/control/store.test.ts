@@ -142,7 +142,7 @@ describe('control/state-lock', () => {
   });
 
   it('goes to one of several processes that find the same stale lock', async function race() {
-    this.timeout(60_000);
+    this.timeout(120_000);
     await writeFile(join(directory, 'lock'), 'stale');
     const url = new URL('../../src/control/state/state-lock.js', import.meta.url);
     const program = `import { lockDirectory } from ${JSON.stringify(url.href)};

@@ -8,7 +8,7 @@ const ROUTER = '/run/netns/router';
 const EBADFD = 77;
 
 describe('an uplink', function uplink() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let lab: ControlLab;
   let remove: () => Promise<void>;
 

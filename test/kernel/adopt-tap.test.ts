@@ -22,7 +22,7 @@ import {
 } from './scratch.js';
 
 describe('kernel: adopting a TAP', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scratch: Scratch;
   before(needsRoot);
   beforeEach(() => {

@@ -27,7 +27,7 @@ function byName(findings: Finding[]): Map<string, Finding> {
 }
 
 describe('doctor: this machine', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scratch: Scratch;
   before(needsRoot);
   beforeEach(() => {

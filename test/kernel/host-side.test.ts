@@ -21,7 +21,7 @@ function kindOf(frame: Buffer): number | string {
 }
 
 describe('kernel: a host vNIC', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scratch: Scratch;
   before(needsRoot);
   beforeEach(() => {

@@ -28,7 +28,7 @@ function request(changes: Partial<RoutingRequest> = {}): RoutingRequest {
 }
 
 describe('kernel: routing of a namespace', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scratch: Scratch;
   let place: Place;
   before(needsRoot);

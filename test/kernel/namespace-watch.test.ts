@@ -10,7 +10,7 @@ import { needsRoot, run, Scratch, tapRequest, until } from './scratch.js';
 const SOON_MS = 10_000;
 
 describe('kernel: watching namespaces', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scratch: Scratch;
   let kernel: Kernel;
   let watches: NamespaceWatch[];

@@ -11,7 +11,7 @@ const LISTEN_MS = 3000;
 const MAC = '02:00:5e:00:00:01';
 
 describe('kernel: the service namespace', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scratch: Scratch;
   let namespace: Namespace;
   let tap: Tap;

@@ -16,7 +16,7 @@ function socket(udp: Partial<UdpRequest> = {}): TapRequest {
 }
 
 describe('kernel: ports of VTEPs', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let scratch: Scratch;
   let place: Place;
   before(needsRoot);

@@ -8,7 +8,7 @@ import { finished, Lab, needsRoot } from './lab.js';
 const PROGRAM = fileURLToPath(new URL('./exec-program.js', import.meta.url));
 
 describe('native: execProgram', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let lab: Lab;
   before(needsRoot);
   beforeEach(() => {

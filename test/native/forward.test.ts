@@ -40,7 +40,7 @@ function twoTaps(lab: Lab): { left: string; right: string; taps: [number, number
 }
 
 describe('native: forwarding between namespaces', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let lab: Lab;
   before(needsRoot);
   beforeEach(() => {

@@ -110,7 +110,7 @@ describe('native: mapped files', () => {
   });
 
   it('are given back when nobody uses them any more', function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const child = `const { mapFile } = require(process.argv[1]);
       const { readFileSync } = require('node:fs');
       const mapped = () => readFileSync('/proc/self/maps', 'utf8').split(process.argv[2]).length - 1;

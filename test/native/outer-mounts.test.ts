@@ -10,7 +10,7 @@ const PROGRAM = fileURLToPath(new URL('./outer-mounts-program.js', import.meta.u
 const EEXIST = 17;
 
 describe('native: network namespaces of a process with mounts of its own', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let lab: Lab;
   before(needsRoot);
   beforeEach(() => {

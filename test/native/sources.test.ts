@@ -50,7 +50,7 @@ describe('native: sources', () => {
 });
 
 describe('scripts/build-native', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let directory: string;
   before(() => {
     directory = mkdtempSync(join(tmpdir(), `wt${process.pid}`));

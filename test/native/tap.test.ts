@@ -263,7 +263,7 @@ describe('native: TAP devices', () => {
   });
 
   it('survives the end of the namespace the device was moved to', async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const [ns, other] = [lab.namespace(), lab.namespace()];
     const burst = bind(4, 1 << 18);
     const fd = lab.tap(ns.fd, 'tap0', TAP_VNET_HEADER);

@@ -45,7 +45,7 @@ describe('native: wait and wake', () => {
   });
 
   it('is interrupted by wake() from another thread', async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const rounds = 20;
     const wakeFd = lab.keep(native.createWake(), 'createWake');
     const waiting = new Int32Array(new SharedArrayBuffer(4));
@@ -68,7 +68,7 @@ describe('native: wait and wake', () => {
   });
 
   it('lets a worker that waits be terminated', async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const wakeFd = lab.keep(native.createWake(), 'createWake');
     const waiting = new Int32Array(new SharedArrayBuffer(4));
     const worker = new Worker(new URL('./wake-worker.js', import.meta.url), {

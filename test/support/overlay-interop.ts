@@ -18,11 +18,13 @@ import {
   UNDERLAY_MTU,
   type Underlay,
   VXLAN_OVERHEAD,
+  VXLAN_PORT,
   vtepOf,
 } from './system-overlay.js';
 import { createSide, type Side } from './system-pair.js';
 import { type Background, waitFor } from './system-process.js';
 import { startTransfer } from './system-transfer.js';
+import { WireCapture } from './wire-capture.js';
 
 export interface InteropCase {
   underlay: Underlay;
@@ -159,10 +161,9 @@ export function describeInterop(
       for (const one of [host, other]) await finishOnTheWire(lab, one);
       for (const [from, to] of ways()) {
         for (const inner of ['v4', 'v6'] as const) {
-          const { program, file } = await tcpdump(other.base, `${from.base}-${inner}`);
+          const wire = await WireCapture.start(lab, other.base, UNDERLAY_IFNAME, `udp port ${VXLAN_PORT}`);
           await transfer(from.base, to.base, to[inner], JUDGED_BYTES);
-          await program.stop('SIGINT');
-          const { vxlan, good } = await judgeChecksums(file);
+          const { vxlan, good } = await judgeChecksums(await wire.finish());
           assert.ok(vxlan > 500 && good.tcp > 500, `${vxlan} VXLAN packets, ${JSON.stringify(good)} good checksums`);
         }
       }
@@ -214,15 +215,6 @@ export function describeInterop(
 
     async function transfer(from: string, to: string, address: string, bytes: number): Promise<void> {
       await (await startTransfer(lab, { from, to, address, bytes })).finish();
-    }
-
-    async function tcpdump(base: string, name: string): Promise<{ program: Background; file: string }> {
-      const file = join(lab.directory, `wire-${number}-${name}.pcap`);
-      const options = ['-n', '-p', '-s', '0', '-U', '-Z', 'root', '--immediate-mode', '-B', '16384', '-w', file];
-      const filter = ['udp', 'port', '4789'];
-      const program = lab.background(base, ['tcpdump', '-i', UNDERLAY_IFNAME, ...options, ...filter]);
-      await waitFor('tcpdump to listen', () => program.stderr.includes('listening on'));
-      return { program, file };
     }
 
     /** Inner frames: the network. Outer frames: everything that weft has, but for what is not in a tunnel. */

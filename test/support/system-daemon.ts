@@ -189,7 +189,7 @@ export class Daemon {
   async #end(signal: NodeJS.Signals): Promise<Outcome> {
     const process = this.#process;
     assert.ok(process !== null && process.status === null, `the daemon runs when it gets ${signal}\n${this.log}`);
-    return await process.stop(signal, 10_000);
+    return await process.stop(signal);
   }
 }
 

@@ -59,7 +59,7 @@ export class Sniffer {
   }
 
   /** Waits until `marker` has come in; returns what came in before it, as hexadecimal text. */
-  async until(marker: Uint8Array, timeoutMs = 5_000): Promise<string[]> {
+  async until(marker: Uint8Array, timeoutMs = 30_000): Promise<string[]> {
     const wanted = Buffer.from(marker).toString('hex');
     return await waitFor(
       `the marker frame ${wanted}`,

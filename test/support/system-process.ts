@@ -91,7 +91,7 @@ export class Background {
   }
 
   /** Sends a signal and waits for the end; SIGKILL when that takes longer than `timeoutMs`. */
-  async stop(signal: NodeJS.Signals = 'SIGTERM', timeoutMs = 5_000): Promise<Outcome> {
+  async stop(signal: NodeJS.Signals = 'SIGTERM', timeoutMs = 20_000): Promise<Outcome> {
     if (this.status === null) this.child.kill(signal);
     const killer = setTimeout(() => this.child.kill('SIGKILL'), timeoutMs);
     const outcome = await this.#ended;

@@ -12,7 +12,7 @@ import { Background, type Outcome, run, waitFor } from '../support/system-proces
 const WEFT_GID = 64999;
 
 describe('a user who is not root', function access() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
 

@@ -85,7 +85,7 @@ describe('weft capture, when something goes wrong', function captureFaults() {
       const capture = lab.background(null, weft('capture', '--network', pair.network, '-w', file));
       await waitFor('the capture to begin', () => existsSync(file) && statSync(file).size > 0);
       await pings(1000, 1000);
-      const { status, stderr } = await capture.end(10_000);
+      const { status, stderr } = await capture.end();
       assert.equal(status, 1);
       assert.match(
         stderr,
@@ -105,7 +105,7 @@ describe('weft capture, when something goes wrong', function captureFaults() {
     const command = `${shell('capture', '--network', pair.network, '-w', '-', ...NEVER)} | sleep 1`;
     const pipe = lab.background(null, ['bash', '-c', command]);
     await waitFor('the capture to run', async () => (await running()).length === 1);
-    const { status, stderr } = await pipe.end(10_000);
+    const { status, stderr } = await pipe.end();
     assert.deepEqual([status, stderr], [0, '']);
     assert.deepEqual(await running(), []);
   });
@@ -114,7 +114,7 @@ describe('weft capture, when something goes wrong', function captureFaults() {
     const command = `${shell('capture', '--network', pair.network, ...NEVER)} | sleep 1`;
     const pipe = lab.background(null, ['bash', '-c', command]);
     await waitFor('the capture to run', async () => (await running()).length === 1);
-    assert.equal((await pipe.end(10_000)).status, 0);
+    assert.equal((await pipe.end()).status, 0);
     assert.deepEqual(await running(), []);
   });
 
@@ -136,7 +136,7 @@ describe('weft capture, when something goes wrong', function captureFaults() {
       await pings(3, 100);
       await waitFor('the lines', () => reader.stdout.split('\n').length === 7);
       await reader.stop('SIGKILL');
-      const { status } = await capture.end(5_000);
+      const { status } = await capture.end();
       assert.equal(status, 0);
       await waitFor('the capture to end in the daemon', async () => (await running()).length === 0);
     });
@@ -153,7 +153,7 @@ describe('weft capture, when something goes wrong', function captureFaults() {
       const reader = lab.background(null, ['cp', fifo, file]);
       await waitFor('the capture to run', async () => (await running()).length === 1);
       await pings(5, 100);
-      assert.deepEqual([(await capture.end(5_000)).status, (await reader.end(5_000)).status], [0, 0]);
+      assert.deepEqual([(await capture.end()).status, (await reader.end(5_000)).status], [0, 0]);
       assert.equal((await tshark(file)).length, 4);
     });
   });

@@ -10,7 +10,7 @@ import { must, waitFor } from '../support/system-process.js';
 const IDLE_CONNECTIONS = 1000;
 
 describe('weft exec', function weftExec() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   let pair: Pair;
@@ -67,7 +67,7 @@ describe('weft exec', function weftExec() {
 });
 
 describe('the command line', function commandLine() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
 

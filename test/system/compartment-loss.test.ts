@@ -8,7 +8,7 @@ import { type Background, must, run, waitFor } from '../support/system-process.j
 import { startTransfer } from '../support/system-transfer.js';
 
 describe('a compartment that is lost while traffic flows', function compartmentLoss() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   let pair: Pair;
@@ -140,7 +140,7 @@ describe('a compartment that is lost while traffic flows', function compartmentL
 });
 
 describe('an interface that is changed inside its compartment', function changedInterface() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   let pair: Pair;

@@ -205,7 +205,7 @@ describe('DHCP', function dhcp() {
     };
     const flooded = flooding();
     const client = udhcpc('modest');
-    await waitFor('a lease', () => timesOf(client, 'bound') === 1, 15_000);
+    await waitFor('a lease', () => timesOf(client, 'bound') === 1);
     assert.ok(client.stdout.includes(`ip=${address} `));
     await flooded;
     await client.stop();

@@ -7,7 +7,7 @@ import { createPair, createSide } from '../support/system-pair.js';
 const ROUNDS = 10;
 
 describe('an endpoint that has just been created', function endpointReady() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
 

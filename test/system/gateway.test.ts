@@ -19,7 +19,7 @@ interface Segment {
 }
 
 describe('gateways', function gateways() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   let front: Segment;
@@ -167,7 +167,7 @@ describe('gateways', function gateways() {
     };
     await daemon.call('POST', '/v1/endpoints', endpoint);
     const addresses = () => lab.inside(base, ['ip', '-6', '-o', 'address', 'show', 'dev', 'eth0', 'scope', 'global']);
-    await waitFor('an address of its own making', async () => (await addresses()).includes(`${front.v6}:`), 20_000);
+    await waitFor('an address of its own making', async () => (await addresses()).includes(`${front.v6}:`));
     const route = await lab.inside(base, ['ip', '-6', 'route', 'show', 'default']);
     assert.match(route, /via fe80::\S+ dev eth0 proto ra .*hoplimit 64/);
     await addressesReady(lab, base);

@@ -8,7 +8,7 @@ import { createPair } from '../support/system-pair.js';
 import { waitFor } from '../support/system-process.js';
 
 describe('weft apply', function labFile() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   const [front, back] = [lab.subnet(), lab.subnet()];

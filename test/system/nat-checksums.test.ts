@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { useLab } from '../support/system-lab.js';
 import { createNat, curl, exchangeUdp, type Nat, serveWeb, url } from '../support/system-nat.js';
-import { type Background, must, waitFor } from '../support/system-process.js';
+import { must, waitFor } from '../support/system-process.js';
+import { WireCapture } from '../support/wire-capture.js';
 
 const WEB = 80;
 const ECHO = 7000;
@@ -20,10 +21,9 @@ const BAD = '0';
 const GOOD = '1';
 
 describe('checksums of what weft has translated', function checksums() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   let nat: Nat;
-  let files = 0;
 
   before(async () => {
     nat = await createNat(lab, { plain: true });
@@ -42,12 +42,12 @@ describe('checksums of what weft has translated', function checksums() {
     await lab.inside(nat.inside.base, ['ethtool', '-K', 'eth0', ...off]);
     await lab.inside(nat.world.outside, ['ethtool', '-K', 'pb', ...off]);
     const uplink = await uplinkName();
-    const captures = [await tcpdump(nat.world.router, uplink), await tcpdump(nat.inside.base, 'eth0')];
+    const captures = [
+      await WireCapture.start(lab, nat.world.router, uplink),
+      await WireCapture.start(lab, nat.inside.base, 'eth0'),
+    ];
     await talk();
-    for (const { program, file } of captures) {
-      await program.stop('SIGINT');
-      await judge(file, false);
-    }
+    for (const wire of captures) await judge(await wire.finish(), false);
   });
 
   it('are good in the captures of weft, where the stacks leave them to others', async () => {
@@ -76,15 +76,6 @@ describe('checksums of what weft has translated', function checksums() {
       await assert.rejects(exchangeUdp(lab, inside.base, address, CLOSED, 'nobody there'), /ECONNREFUSED/);
       await lab.inside(inside.base, ['traceroute', '-n', '-q', '1', '-w', '1', '-m', '4', address]);
     }
-  }
-
-  async function tcpdump(base: string, ifname: string): Promise<{ program: Background; file: string }> {
-    const file = join(lab.directory, `checksums-${files++}.pcap`);
-    // At once (--immediate-mode): what waits in the ring when tcpdump is stopped is lost.
-    const options = ['-n', '-p', '-s', '0', '-U', '-Z', 'root', '--immediate-mode', '-w', file];
-    const program = lab.background(base, ['tcpdump', '-i', ifname, ...options]);
-    await waitFor('tcpdump to listen', () => program.stderr.includes('listening on'));
-    return { program, file };
   }
 
   /**

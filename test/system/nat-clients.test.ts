@@ -10,7 +10,7 @@ const MEGABYTE = 1e6;
 const NARROW_MTU = 1400;
 
 describe('a compartment behind a nat network', function clients() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   let nat: Nat;
 

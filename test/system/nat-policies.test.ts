@@ -7,7 +7,7 @@ import { createSide, type Side } from '../support/system-pair.js';
 const WEB = 80;
 
 describe('a nat network that treats some addresses differently', function policies() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   let nat: Nat;
   let second: Side;
@@ -67,7 +67,7 @@ describe('a nat network that treats some addresses differently', function polici
 });
 
 describe('IPv6 of a nat network', function ipv6() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
 
   it('is routed where that is asked for: the outside and the inside know each other by their own addresses', async () => {
@@ -94,7 +94,7 @@ describe('IPv6 of a nat network', function ipv6() {
 });
 
 describe('routes between networks', function routes() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
 
   it('are where one of two networks names the other, without translation, and only there', async () => {

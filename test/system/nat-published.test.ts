@@ -9,7 +9,7 @@ const INNER = 80;
 const OUTER = 8080;
 
 describe('a published port', function published() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   let nat: Nat;
   let other: Side;

@@ -9,7 +9,7 @@ const ESTABLISHED_SECONDS = 3600;
 const TRANSITORY_SECONDS = 4;
 
 describe('TCP through a nat network', function tcp() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   let nat: Nat;

@@ -47,7 +47,7 @@ interface Tunnel {
 }
 
 describe('weft and UDP super-frames from stations behind the VXLAN device of the kernel', function superFrames() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let hosts: [OverlayHost, OverlayHost];
   const lab = useLab(120_000, async (opened) => {
     for (const base of ['host', 'other']) await opened.addNamespace(base);

@@ -281,7 +281,7 @@ describe('a VTEP in another namespace than the daemon', function elsewhere() {
 });
 
 describe('a VTEP that cannot be had', function refused() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab(120_000, async (opened) => {
     await opened.addNamespace('host');
     await createHosts(opened, ['host']);

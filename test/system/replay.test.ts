@@ -17,7 +17,7 @@ const GHOST = '02:00:5e:00:00:99';
 const MANY_FRAMES = 100_000;
 
 describe('weft replay', function replay() {
-  this.timeout(90_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   let pair: Pair;

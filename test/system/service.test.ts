@@ -11,7 +11,7 @@ import { Background, waitFor } from '../support/system-process.js';
 const WATCHDOG_MS = 500;
 
 describe('weftd under a service manager', function service() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let directory: string;
   let manager: NotifySocket;
   let daemon: Daemon;

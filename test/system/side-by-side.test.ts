@@ -7,7 +7,7 @@ import { must } from '../support/system-process.js';
 import { startTransfer } from '../support/system-transfer.js';
 
 describe('two daemons side by side', function sideBySide() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const first = lab.daemon;
   const second = lab.addDaemon('second');
@@ -77,7 +77,7 @@ describe('two daemons side by side', function sideBySide() {
       ['--socket', first.socket, '--state-dir', `${second.stateDir}-3`, '--run-dir', `${second.runDir}-3`],
       ['--socket', `${first.socket}-3`, '--state-dir', first.stateDir, '--run-dir', `${second.runDir}-4`],
     ]) {
-      const refused = await second.spawn(other).end(10_000);
+      const refused = await second.spawn(other).end();
       assert.equal(refused.status, 1);
       assert.match(refused.stderr.trimEnd(), /^[^\n]*(in use|already|running)[^\n]*$/);
     }
@@ -86,7 +86,7 @@ describe('two daemons side by side', function sideBySide() {
 });
 
 describe('things that are not of weft', function foreignThings() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
 

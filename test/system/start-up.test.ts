@@ -7,7 +7,7 @@ import { createPair } from '../support/system-pair.js';
 import { must, type Outcome } from '../support/system-process.js';
 
 describe('a start of the daemon', function startUp() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
 
@@ -42,10 +42,10 @@ describe('a start of the daemon', function startUp() {
       ['nonsense: 1\n', /nonsense/],
     ] as const) {
       writeFileSync(file, text);
-      expectRefusal(await other.spawn(['--config', file]).end(10_000), pattern);
+      expectRefusal(await other.spawn(['--config', file]).end(), pattern);
     }
-    expectRefusal(await other.spawn(['--config', `${file}-missing`]).end(10_000), /bad\.yaml-missing/);
-    expectRefusal(await other.spawn(['--log-level', 'chatty']).end(10_000), /chatty|log-level/);
+    expectRefusal(await other.spawn(['--config', `${file}-missing`]).end(), /bad\.yaml-missing/);
+    expectRefusal(await other.spawn(['--log-level', 'chatty']).end(), /chatty|log-level/);
   });
 
   it('without /dev/net/tun fails with one line that says so', async () => {
@@ -54,13 +54,13 @@ describe('a start of the daemon', function startUp() {
     const script = 'mount -t tmpfs none /dev/net && exec "$@"';
     const outcome = await lab
       .background(null, ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', ...other.command])
-      .end(10_000);
+      .end();
     expectRefusal(outcome, /\/dev\/net\/tun/);
   });
 });
 
 describe('a state file that cannot be used', function stateFile() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
 
   for (const [sentence, text] of [

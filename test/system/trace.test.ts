@@ -9,7 +9,7 @@ const LOCAL = 40_000;
 const REMOTE = 9000;
 
 describe('weft trace', function traces() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   let nat: Nat;
   /** External port of the flow that the set-up opened, as the outside saw it. */

@@ -12,7 +12,7 @@ import { waitFor } from '../support/system-process.js';
 const SOLICITATION_MS = 6_000;
 
 describe('the switch is transparent:', function transparency() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   let pair: Pair;

@@ -13,7 +13,7 @@ const SETTINGS = [
 ];
 
 describe('an uplink of kind host', function uplinkHost() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   let world: World;

@@ -7,7 +7,7 @@ import { waitFor } from '../support/system-process.js';
 import { startTransfer, TRANSFER_PORTS } from '../support/system-transfer.js';
 
 describe('an uplink of kind nic', function uplinkNic() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   const network = lab.name('lan');

@@ -14,7 +14,7 @@ const isBuilt = await import('raw-socket').then(
 
 if (!isBuilt) {
   describe('an uplink of kind raw whose package could not be built', function uplinkRawMissing() {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const lab = useLab();
 
     it('is refused, and says what is missing', async () => {
@@ -29,7 +29,7 @@ if (!isBuilt) {
   });
 } else
   describe('an uplink of kind raw', function uplinkRaw() {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const lab = useLab();
     const { daemon } = lab;
     const network = lab.name('raw');

@@ -10,7 +10,7 @@ const NOWHERE = { red1: null, red2: null, blue: null, trunk: null, native: null 
 const STATION = '02:00:5e:00:53:10';
 
 describe('VLANs', function vlans() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   const sides: Record<string, Side> = {};

@@ -59,7 +59,7 @@ async function watchApi(lab: Lab, work: () => Promise<void>): Promise<number> {
 
 for (const how of ['throw', 'exit', 'hang'] as const) {
   describe(`a datapath worker that fails (${how})`, function workerFault() {
-    this.timeout(90_000);
+    this.timeout(120_000);
     const lab = useLab();
     const { daemon } = lab;
     daemon.setOptions('--worker-fault', how);
@@ -142,7 +142,7 @@ for (const how of ['throw', 'exit', 'hang'] as const) {
 }
 
 describe('a weftd that is asked to end while its datapath worker hangs', function stoppingHung() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const lab = useLab();
   const { daemon } = lab;
   daemon.setOptions('--worker-fault', 'hang');

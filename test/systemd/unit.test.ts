@@ -58,7 +58,7 @@ function expand(filter: readonly string[]): Set<string> {
 }
 
 describe('systemd/weftd.service', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const allowed = () => expand(valuesOf('SystemCallFilter'));
   let directory: string;
   before(() => {

@@ -14,7 +14,7 @@ const VERSION_WORD = 15;
 const HEADER_WORDS = 16_384;
 
 describe('flows, listed from another thread', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
 
   it('are left out while they are written', () => {
     const rig = new NatRig();

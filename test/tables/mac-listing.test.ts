@@ -11,7 +11,7 @@ const VERSION_WORD = 5;
 const MIN_ROWS_SEEN = 10_000;
 
 describe('mac table, listed from another thread', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
 
   it('leaves out an entry that is being written at this moment', () => {
     const memory = createMacMemory();

@@ -118,7 +118,7 @@ function apply(table: MacTable, op: Operation, nowMs: number, limit: number): vo
 }
 
 describe('mac table, over random operations', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
 
   it('answers like a Map that forgets', () => {
     fc.assert(
