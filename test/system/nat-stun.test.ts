@@ -20,6 +20,12 @@ const FILTERINGS = {
   'address-and-port-dependent': 'NAT with Address and Port Dependent Filtering!',
 };
 
+/** A probe that is answered takes some seconds. */
+const PATIENCE_S = '20';
+const ATTEMPTS = 3;
+/** Exit status of timeout(1). */
+const TIMED_OUT = 124;
+
 type Probe = '-m' | '-f' | '-H';
 
 describe('the NAT as a STUN probe sees it', function stun() {
@@ -72,9 +78,13 @@ describe('the NAT as a STUN probe sees it', function stun() {
     }
   });
 
+  /** The probe sends each of its questions once: where one or its answer is lost on a busy machine, it waits for ever, and is asked again. */
   async function discover(nat: Nat, test: Probe): Promise<string> {
-    const { stdout, stderr } = await lab.tryInside(nat.inside.base, ['turnutils_natdiscovery', test, nat.world.far.v4]);
-    return stdout + stderr;
+    const command = ['timeout', PATIENCE_S, 'turnutils_natdiscovery', test, nat.world.far.v4];
+    for (let attempt = 1; ; attempt++) {
+      const { status, stdout, stderr } = await lab.tryInside(nat.inside.base, command);
+      if (status !== TIMED_OUT || attempt === ATTEMPTS) return stdout + stderr;
+    }
   }
 
   /** RFC 5780 needs a server with two addresses and two ports. */

@@ -35,7 +35,7 @@ describe('weftd under a service manager', function service() {
   it('is ready when its API answers', async () => {
     await waitFor('READY=1', async () => manager.count('READY=1') === 1 || weftd.status !== null, 20_000, 1);
     assert.equal((await daemon.api('GET', '/v1/status')).status, 200, weftd.stderr);
-    await waitFor('the third message', async () => manager.lines.length >= 3, 5000, 5);
+    await waitFor('the third message', async () => manager.lines.length >= 3, 30_000, 5);
     assert.deepEqual(manager.lines.slice(0, 3), [
       'STATUS=Starting',
       'READY=1',
@@ -58,7 +58,7 @@ describe('weftd under a service manager', function service() {
         }
         return gaps.length >= 20;
       },
-      20_000,
+      30_000,
       2,
     );
     // Most of them: the machine that runs the tests may have other things to do at one moment.
@@ -69,7 +69,7 @@ describe('weftd under a service manager', function service() {
   it('tells what it does', async () => {
     await daemon.call('POST', '/v1/networks', { name: 'lab', type: 'private' });
     const line = 'STATUS=Forwarding: 1 network, 0 of 0 endpoints attached';
-    await waitFor(line, async () => manager.count(line) === 1, 5000, 5);
+    await waitFor(line, async () => manager.count(line) === 1, 30_000, 5);
     await daemon.call('DELETE', '/v1/networks/lab');
   });
 
@@ -77,17 +77,19 @@ describe('weftd under a service manager', function service() {
     process.kill(weftd.child.pid!, 'SIGSTOP');
     try {
       const state = () => readFileSync(`/proc/${weftd.child.pid}/stat`, 'utf8').split(') ')[1]?.[0];
-      await waitFor('it to be stopped', async () => state() === 'T', 5000, 5);
-      const before = manager.count('WATCHDOG=1');
-      const until = performance.now() + 2 * WATCHDOG_MS;
-      await waitFor('two periods', async () => performance.now() > until, 5000, 50);
-      // One message may have been on its way.
-      assert.ok(manager.count('WATCHDOG=1') <= before + 1);
+      await waitFor('it to be stopped', async () => state() === 'T', 30_000, 5);
+      // Messages may have been on their way.
+      let [count, since] = [manager.count('WATCHDOG=1'), performance.now()];
+      await waitFor('silence for two periods', async () => {
+        const now = manager.count('WATCHDOG=1');
+        if (now !== count) [count, since] = [now, performance.now()];
+        return performance.now() - since > 2 * WATCHDOG_MS;
+      });
     } finally {
       process.kill(weftd.child.pid!, 'SIGCONT');
     }
     const before = manager.count('WATCHDOG=1');
-    await waitFor('a sign of life', async () => manager.count('WATCHDOG=1') > before + 1, 5000, 5);
+    await waitFor('a sign of life', async () => manager.count('WATCHDOG=1') > before + 1, 30_000, 5);
   });
 
   it('does not feed it while the datapath hangs, and does again once weft has replaced the worker', async () => {
@@ -105,10 +107,10 @@ describe('weftd under a service manager', function service() {
         seen = count();
         return isReplaced();
       },
-      20_000,
+      30_000,
       2,
     );
-    await waitFor('five signs of life', async () => count() >= seen + 5, 20_000, 5);
+    await waitFor('five signs of life', async () => count() >= seen + 5, 30_000, 5);
     // Fed every 100 ms before; the worker is given up after some 600 ms.
     assert.ok(longest > 300, `longest gap ${longest.toFixed(0)} ms`);
     assert.equal((await daemon.api('GET', '/v1/status')).body.worker, 'running');
@@ -117,7 +119,7 @@ describe('weftd under a service manager', function service() {
   it('says that it stops, and ends with status 0', async () => {
     const { status, stderr } = await weftd.stop('SIGTERM', 10_000);
     assert.equal(status, 0, stderr);
-    await waitFor('STOPPING=1', async () => manager.count('STOPPING=1') === 1, 5000, 5);
+    await waitFor('STOPPING=1', async () => manager.count('STOPPING=1') === 1, 30_000, 5);
     assert.equal(manager.lines.at(-1), 'STATUS=Stopping; interfaces of endpoints stay');
   });
 });
