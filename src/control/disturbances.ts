@@ -7,7 +7,8 @@ import { degradeEndpoint } from './endpoints.js';
 import type { Namespace } from './kernel/kernel.js';
 import type { MutationQueue } from './mutation-queue.js';
 import { createHostAttachment } from './networks.js';
-import { lostTunnels, reopenTunnel, vtepFailed, vtepGone } from './overlay/tunnels.js';
+import { groupsMoved, lostTunnels, reopenTunnel, vtepFailed, vtepGone } from './overlay/tunnels.js';
+import { renewSegment } from './overlay/vteps.js';
 import { discard, plugIn } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import type { Transaction } from './transaction.js';
@@ -64,11 +65,18 @@ export function loseVtepLater(context: Context, queue: MutationQueue, key: strin
   later(context, queue, 'namespace of a VTEP gone', () => vtepGone(context, key, namespace));
 }
 
-/** Looks now and then whether a lost uplink or VTEP can be had again: an interface is back, a namespace was made. Until `stop`. */
+/**
+ * Looks now and then whether a lost uplink or VTEP can be had again (an interface is back, a namespace was made), and after what the
+ * kernel forgets of VTEPs with the interfaces of the machine. Until `stop`.
+ */
 export function retryUplinks(context: Context, queue: MutationQueue): { stop(): void } {
   const timer = setInterval(() => {
     for (const record of lostUplinks(context)) {
       queue.runAfterSave('uplink', (transaction) => reopenUplink(context, transaction, record)).catch(() => {}); // still lost
+    }
+    for (const { key, underlay, groups } of context.overlay.vteps.values()) {
+      if (underlay === 'tap') later(context, queue, 'segment of a VTEP', () => renewSegment(context, key));
+      if (groups.size > 0) later(context, queue, 'groups of a VTEP', () => groupsMoved(context, key));
     }
     for (const record of lostTunnels(context)) {
       queue.runAfterSave('VTEP', (transaction) => reopenTunnel(context, transaction, record)).catch(() => {}); // still lost

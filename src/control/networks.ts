@@ -15,7 +15,7 @@ import { hostIfname } from './kernel/host-interface.js';
 import { KernelError, type TapRequest } from './kernel/kernel.js';
 import { describeChanges } from './lab/lab-difference.js';
 import { leavesMtuOpen, warnOfMtu, withMtu } from './overlay/mtu.js';
-import { closeTunnel, openTunnel, refreshTunnel } from './overlay/tunnels.js';
+import { closeTunnel, measureTunnel, openTunnel, refreshTunnel } from './overlay/tunnels.js';
 import { createAttachment, plugIn, unplug } from './plugging.js';
 import type { Attachment } from './port-table.js';
 import { accepted, listNames } from './refusals.js';
@@ -62,7 +62,14 @@ export async function patchNetwork(
   const { spec: former } = context.state.network(name);
   const spec = accepted(parseNetworkPatch(patch, former));
   if (spec.routesTo.some((other) => !former.routesTo.includes(other))) context.state.checkRoutesTo(spec);
+  if (spec.overlay !== null && spec.mtu === former.mtu) await lookAgain(context, transaction, name);
   await changeNetwork(context, transaction, name, spec);
+}
+
+/** The MTU stays, but the underlay may carry more than it did: who has changed that says the same MTU again. */
+async function lookAgain(context: Context, transaction: Transaction, name: string): Promise<void> {
+  transaction.onUndo('publish', () => context.ports.publish());
+  if (await measureTunnel(context, transaction, name)) await context.ports.publish();
 }
 
 /** `spec` differs from the present one only in what can change. `isKnown`: the cluster has the change already. */
@@ -87,6 +94,7 @@ export async function changeNetwork(
   transaction.onUndo('tunnel', () => refreshTunnel(context, name));
   transaction.onUndo('change network', undo);
   refreshTunnel(context, name);
+  if (spec.mtu !== former.mtu) await measureTunnel(context, transaction, name);
   if (spec.mtu !== former.mtu) await updateTaps(context, record);
   await updateUplink(context, record);
   await updateDns(context, transaction, record);

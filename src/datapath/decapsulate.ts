@@ -202,6 +202,8 @@ export class Decapsulator {
     const type = vnet.gsoType(view, at - vnet.HEADER_BYTES);
     const kind = outer.read(view, at, length, program.vteps, vtepAt, type !== vnet.GSO_NONE);
     if (kind === FOREIGN) {
+      // A run that went on would be put together where this frame lies.
+      this.coalescer.close();
       this.addRow(at, length, this.port, NONE);
       return;
     }
@@ -322,7 +324,7 @@ export class Decapsulator {
       if (this.remote < 0 || !tunnels.isAllowed(this.network(), this.remote)) return DROP.vxlanUnknownVtep;
     }
     if (!this.isOuterGood && !this.isOuterSound(frameAt)) return DROP.vxlanChecksum;
-    if (this.remote < 0) this.remote = tunnels.remotes.intern(key, family, source, 0, this.now);
+    if (this.remote < 0) this.remote = tunnels.remotes.learn(key, family, source, 0, this.now);
     if (this.remote < 0) return DROP.remotesFull;
     const innerAt = at + vxlan.HEADER_BYTES;
     return this.congestion.combine(view, innerAt, at + bytes, trafficClass) ? NONE : DROP.vxlanCongestion;

@@ -24,7 +24,7 @@ import { ARRIVAL_ROWS } from './slab.js';
 const NEEDED_BYTES = 8;
 
 export class EmbeddedColumns {
-  /** 1: the embedded packet is to be written. */
+  /** 1: the embedded packet is to be written. Whoever begins with the rows of a turn sets all of them to 0. */
   readonly isChanged = new Uint8Array(ARRIVAL_ROWS);
   readonly protocol = new Uint8Array(ARRIVAL_ROWS);
   /** Offsets in the slab of the embedded IP header and of its transport header, and of the end of the frame's data. */
@@ -59,14 +59,15 @@ export function readEmbedded(frames: FrameVector, view: DataView, row: number, e
   embedded.isChanged[row] = 0;
   embedded.l3At[row] = l3At;
   embedded.end[row] = end;
-  if (frames.checksumStart[row] === COMPLETE && !isSound(frames, view, row, end)) return false;
+  if (!isIcmpSound(frames, view, row)) return false;
   return family === 4 ? readIpv4(view, row, embedded) : readIpv6(view, row, embedded);
 }
 
-/** The checksum of the ICMP message as it came in. */
-function isSound(frames: FrameVector, view: DataView, row: number, end: number): boolean {
+/** Whether the checksum of the ICMP message of a whole packet, as it came in, is right or still to be finished. */
+export function isIcmpSound(frames: FrameVector, view: DataView, row: number): boolean {
+  if (frames.checksumStart[row] !== COMPLETE) return true;
   const l4At = frames.l4At[row]!;
-  const bytes = end - l4At;
+  const bytes = endOfPacket(frames, view, row) - l4At;
   // RFC 792: ICMP of IPv4 has no pseudo-header.
   const isIpv6 = frames.family[row] === 6;
   const pseudo = isIpv6 ? checksum.pseudoSum(view, frames.l3At[row]!, 6, ipv6.PROTOCOL_ICMPV6, bytes) : 0;

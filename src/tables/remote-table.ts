@@ -9,7 +9,8 @@
  * How long. A row is pinned by whatever the control plane said of it (flood lists, bindings, routes). One that nobody pinned was learned:
  * `sweep` frees it when it was not heard of for IDLE_MS and has no stations any more.
  *
- * Full. Nothing is evicted: who forges source addresses uses up the rows that are left, and no VTEP that is known suffers.
+ * Full. Nothing is evicted, and those that were only heard of (`learn`) have no more than three quarters of the rows: who forges source
+ * addresses uses these up, and no VTEP suffers that is known, or that the control plane speaks of later.
  *
  * Counters are of encapsulated frames (datagrams) and of the bytes inside of them, without outer headers. One Float64 each, exact to 2^53.
  *
@@ -69,6 +70,9 @@ export class RemoteTable {
   /** Rows in use. */
   count = 0;
   readonly capacity: number;
+  /** Rows in use that nobody pinned, and how many of them `learn` makes. */
+  private unpinned = 0;
+  private readonly mostLearned: number;
   private readonly rows: Int32Array;
   private readonly counters: Float64Array;
   private readonly buckets: Int32Array;
@@ -82,6 +86,7 @@ export class RemoteTable {
   constructor(memory: SharedArrayBuffer, seed: number) {
     const capacity = memory.byteLength / (STRIDE * 4 + COUNTERS * 8);
     this.capacity = capacity;
+    this.mostLearned = capacity - (capacity >> 2);
     this.counters = new Float64Array(memory, 0, capacity * COUNTERS).fill(0);
     this.rows = new Int32Array(memory, capacity * COUNTERS * 8, capacity * STRIDE).fill(0);
     let buckets = 16;
@@ -108,7 +113,13 @@ export class RemoteTable {
     return NONE;
   }
 
-  /** The same, and a new row when there is none; -1 when there is no room. */
+  /** As `intern`, for who sends and was not spoken of; -1 when such have all the rows that they may have. */
+  learn(vtepKey: number, family: number, from: Int32Array, at: number, now: number): number {
+    if (this.unpinned >= this.mostLearned) return this.find(vtepKey, family, from, at);
+    return this.intern(vtepKey, family, from, at, now);
+  }
+
+  /** The same as `find`, and a new row when there is none; -1 when there is no room. */
   intern(vtepKey: number, family: number, from: Int32Array, at: number, now: number): number {
     const known = this.find(vtepKey, family, from, at);
     if (known !== NONE || this.free === NONE) return known;
@@ -129,16 +140,17 @@ export class RemoteTable {
     this.next[row] = this.buckets[bucket]!;
     this.buckets[bucket] = row;
     this.count++;
+    this.unpinned++;
     return row;
   }
 
   /** Keeps a row until `unpin` was called as often. */
   pin(row: number): void {
-    this.rows[row * STRIDE + PINS]!++;
+    if (this.rows[row * STRIDE + PINS]!++ === 0) this.unpinned--;
   }
 
   unpin(row: number): void {
-    this.rows[row * STRIDE + PINS]!--;
+    if (--this.rows[row * STRIDE + PINS]! === 0) this.unpinned++;
   }
 
   family(row: number): number {
@@ -202,6 +214,7 @@ export class RemoteTable {
     this.next[row] = this.free;
     this.free = row;
     this.count--;
+    this.unpinned--;
   }
 
   private bucketOf(vtepKey: number, family: number, from: Int32Array, at: number): number {

@@ -22,7 +22,7 @@ const MAC = '02:00:00:00:00:09';
 const GRATUITOUS_ARP = 'ffffffffffff02000000000908060001080006040001' + '0200000000090a070005' + '0000000000000a070005';
 
 describe('the VTEP of an overlay network', function overlayVtep() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let lab: ControlLab;
   let remove: () => Promise<void>;
 
@@ -179,6 +179,29 @@ describe('the VTEP of an overlay network', function overlayVtep() {
     assert.deepEqual(told('warning'), [warning(1500), warning(1451)]);
   });
 
+  it('carries what the underlay carries when the MTU of a network is set, also to the same', async () => {
+    const nic = () => underlay().interfaces.get('nic')!;
+    for (const [name, overlay] of [
+      ['blue', { peers: ['192.0.2.8'] }],
+      ['red', { ...onTap, peers: [] }],
+    ] as const) {
+      nic().mtu = 1500;
+      await create(name, 1, overlay);
+      for (const [underlayMtu, mtu] of [
+        [9000, 8950],
+        [9100, 8950],
+        [1500, 1450],
+      ] as const) {
+        nic().mtu = underlayMtu;
+        await lab.controller.patchNetwork(name, { mtu });
+        assert.deepEqual([column(VTEP.mtu), told('warning')], [underlayMtu, []], name);
+        const [tap] = taps();
+        assert.equal(tap?.mtu, name === 'red' ? underlayMtu : undefined);
+      }
+      await lab.controller.deleteNetwork(name, false);
+    }
+  });
+
   it('says which interface is missing that a multicast group could be joined on, and leaves nothing', async () => {
     const before = lab.snapshot();
     const refused = async (group: object, message: RegExp) => {
@@ -214,6 +237,53 @@ describe('the VTEP of an overlay network', function overlayVtep() {
     await assert.rejects(elsewhere, /VTEP 192\.0\.2\.1 sends to groups over nic/);
     await lab.controller.deleteNetwork('red', false);
     assert.deepEqual(sockets(), []);
+  });
+
+  it('on a TAP has its segment answer for it again and again, as the kernel forgets that', async () => {
+    await create('blue', 1, onTap);
+    const count = (call: string) => lab.kernel.calls.filter((each) => each === call).length;
+    const [renewals, settings] = [`renewProxies ${UNDERLAY}`, `setRouting ${UNDERLAY}`];
+    await eventually(() => count(renewals) >= 2);
+    assert.equal(count(settings), 1);
+    const nic = underlay().interfaces.get('nic')!;
+    lab.machine.addInterface(underlay(), 'nic').addresses.push(...nic.addresses);
+    await eventually(() => count(settings) === 2);
+    const renewed = count(renewals);
+    await eventually(() => count(renewals) > renewed);
+    assert.equal(count(settings), 2, 'one that was made anew is prepared once');
+    await lab.controller.deleteNetwork('blue', false);
+    assert.equal(underlay().routing, null);
+  });
+
+  it('on a TAP finds its segment when that comes up after it', async () => {
+    const { foreignRoutes } = underlay();
+    const own = foreignRoutes.splice(0);
+    await create('blue', 1, onTap);
+    assert.deepEqual(underlay().routing?.proxies, []);
+    foreignRoutes.push(...own);
+    await eventually(() => underlay().routing?.proxies.length === 1);
+    assert.deepEqual(underlay().routing?.proxies, [{ address: '192.0.2.7', ifname: 'nic' }]);
+  });
+
+  it('joins its groups again when their interface was made anew', async () => {
+    await create('blue', 1, { group: '239.1.1.1', groupInterface: 'nic' });
+    await create('red', 2, { port: 4790, group: '239.1.1.2' });
+    const nic = underlay().interfaces.get('nic')!;
+    // While it is away, it may come back as it was.
+    underlay().interfaces.delete('nic');
+    const looks = () => lab.kernel.calls.filter((call) => call === 'findInterface nic').length;
+    const looked = looks();
+    await eventually(() => looks() >= looked + 2);
+    assert.deepEqual(told('vtep-lost'), []);
+    lab.machine.addInterface(underlay(), 'nic').addresses.push(...nic.addresses);
+    await eventually(() => told('vtep-restored').length === 2);
+    const why = 'the interface of its multicast groups was made anew; weft goes on trying';
+    assert.deepEqual(told('vtep-lost').sort(), [`network blue has no VTEP: ${why}`, `network red has no VTEP: ${why}`]);
+    assert.deepEqual([tunnelOf('blue')?.state, tunnelOf('red')?.state, sockets().length], ['ready', 'ready', 36]);
+    const groups = () => lab.kernel.calls.filter((call) => /^createTap group /.test(call)).length;
+    const seen = looks();
+    await eventually(() => looks() >= seen + 4);
+    assert.equal(groups(), 4, 'once for each, and once again');
   });
 
   it('changes its peers while it lives', async () => {

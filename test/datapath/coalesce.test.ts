@@ -117,6 +117,20 @@ describe('coalescing', () => {
     assert.deepEqual(taken(to), plain([joined(3)]));
   });
 
+  it('leaves whole what is no datagram for the tunnel and comes from the TAP between two segments', () => {
+    const vtep = { kind: 'tap', address: HERE } as const;
+    const to = createLab({ vteps: { v: vtep }, ports: ['web'], overlay: { vtep: 'v', vni: 5000 } });
+    const between = outerFrame({ from: THERE, to: HERE, toPort: 4790 }, Uint8Array.of(1, 2, 3));
+    to.send('v', between);
+    const refusal = to.take('v');
+    const [first, second] = payloads([segment(0), segment(1)]).map((payload) =>
+      outerFrame({ from: THERE, to: HERE, checksum: false }, payload),
+    );
+    to.send('v', first!, between, second!);
+    to.expect({ v: refusal, web: [segment(0), segment(1)] }, { 'no-service': 2 });
+    assert.equal(refusal.length, 1);
+  });
+
   it('gives the segments as they were to a port that takes no super-frames', () => {
     const to = lab(0);
     const sent = [segment(0), segment(1), segment(2), segment(3, pattern(1, 3))];

@@ -271,9 +271,14 @@ describe('questions for known stations of an overlay network', () => {
     const group = solicitedNode('fd00:a::9');
     const addresses = { from: 'fd00:a::2', to: group.ip, hopLimit: 254 };
     const far = fromWeb(group.mac, ipv6(addresses, solicitation('fd00:a::9', WEB)));
-    lab.send('web', far);
-    assert.deepEqual(tunnelled(lab), [told(NEAR, far), told(FAR, far)]);
-    lab.expect({ db: [far] });
+    // RFC 4861 section 7.1.1: nothing counts whose checksum is wrong.
+    const damaged = question6('fd00:a::9');
+    damaged.bytes[damaged.bytes.length - 1]! ^= 1;
+    for (const question of [far, damaged]) {
+      lab.send('web', question);
+      assert.deepEqual(tunnelled(lab), [told(NEAR, question), told(FAR, question)]);
+      lab.expect({ db: [question] });
+    }
   });
 
   it('do not lead isolated stations to each other', () => {

@@ -111,6 +111,19 @@ describe('kernel: ports of VTEPs', function () {
       assert.deepEqual([proxies(), setting()], [['', ''], '0 80 80']);
     });
 
+    it('are answered for again after their interface was down', async () => {
+      const { kernel } = scratch;
+      await kernel.setRouting(place.namespace, { ...routing, proxies: [four, six] });
+      // Linux forgets them with that, and with a lost carrier.
+      ip(place.name, 'link', 'set', 'lan', 'down');
+      ip(place.name, 'link', 'set', 'lan', 'up');
+      for (let n = 0; n < 2; n++) await kernel.renewProxies(place.namespace, [four, six]);
+      assert.match(proxies()[0]!, /^192\.0\.2\.7 dev lan proxy\b/);
+      assert.match(proxies()[1]!, /^2001:db8::7 dev lan proxy\b/);
+      await kernel.clearRouting(place.namespace);
+      assert.deepEqual(proxies(), ['', '']);
+    });
+
     it('are forgotten by the next daemon when one was killed', async () => {
       const killed = createLinuxKernel({ runDir: scratch.runDir, instance: 'test' });
       await killed.setRouting(place.namespace, { ...routing, proxies: [four] });

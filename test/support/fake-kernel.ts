@@ -37,6 +37,8 @@ export class FakeKernel implements Kernel {
   private readonly host: Namespace;
   private readonly watches = new Set<NamespaceWatch>();
   private nextFd = 10;
+  /** Takes the packets that come to the raw sockets which were made last. */
+  rawDelivery: TapRequest['deliver'] | null = null;
   private callsUntilFailure = Number.POSITIVE_INFINITY;
   private failure = 'EIO';
   private readonly failures = new Map<string, string>();
@@ -152,6 +154,7 @@ export class FakeKernel implements Kernel {
     }
     if (request.kind === 'raw') {
       const device = this.machine.addTap(this.machine.makeNamespace(), request, -1);
+      this.rawDelivery = request.deliver ?? null;
       return this.tapOf(device, this.open(`raw ${request.ifname}`), request);
     }
     if (request.kind === 'packet') {
@@ -240,6 +243,10 @@ export class FakeKernel implements Kernel {
     return changed;
   }
 
+  async renewProxies(namespace: Namespace): Promise<void> {
+    await this.call('renewProxies', namespace.path);
+  }
+
   async clearRouting(namespace: Namespace): Promise<void> {
     await this.call('clearRouting', namespace.path);
     this.placeOf(namespace).routing = null;
@@ -286,8 +293,8 @@ export class FakeKernel implements Kernel {
     await this.call('findInterface', ifname);
     const found = this.placeOf(namespace).interfaces.get(ifname);
     if (found === undefined) return null;
-    const { mac, mtu, addresses } = found;
-    return { ifname, mac, mtu, up: true, addresses };
+    const { index, mac, mtu, addresses } = found;
+    return { ifname, index, mac, mtu, up: true, addresses };
   }
 
   private async call(method: keyof Kernel, subject: string): Promise<void> {

@@ -33,6 +33,23 @@ describe('RemoteTable', () => {
     assert.equal(table.count, 8);
   });
 
+  it('keeps a quarter of its rows for those that are spoken of', () => {
+    const table = new RemoteTable(createRemoteMemory(8), 1);
+    table.pin(table.intern(1, 4, address(100), 0, 0));
+    const learned = [0, 1, 2, 3, 4, 5].map((n) => table.learn(1, 4, address(n), 0, 0));
+    assert.equal(table.learn(1, 4, address(6), 0, 0), -1);
+    assert.equal(table.learn(1, 4, address(5), 0, 0), learned[5], 'who is known stays so');
+    table.pin(learned[0]!);
+    assert.ok(table.learn(1, 4, address(6), 0, 0) >= 0);
+    assert.deepEqual([table.learn(1, 4, address(7), 0, 0), table.count], [-1, 8]);
+    table.unpin(learned[0]!);
+    table.sweep(8, HOUR, NO_STATIONS, 0);
+    assert.equal(table.count, 1);
+    for (let n = 10; n < 16; n++) assert.ok(table.learn(1, 4, address(n), 0, HOUR) >= 0);
+    assert.equal(table.learn(1, 4, address(16), 0, HOUR), -1);
+    assert.ok(table.intern(1, 4, address(16), 0, HOUR) >= 0);
+  });
+
   it('frees who was silent, has no stations and is needed by nobody', () => {
     const memory = createRemoteMemory(8);
     const table = new RemoteTable(memory, 1);

@@ -115,6 +115,8 @@ export interface FoundRoute {
 /** An interface, whoever made it. */
 export interface FoundLink {
   ifname: string;
+  /** Another one when the interface was made anew. */
+  index: number;
   mac: string;
   mtu: number;
   /** Switched on. */
@@ -203,6 +205,8 @@ export interface Kernel {
    * sysctl names them) that had to be changed. Remembered on disk until `clearRouting`.
    */
   setRouting(namespace: Namespace, request: RoutingRequest): Promise<string[]>;
+  /** Answers again for what `setRouting` made it answer for: the kernel forgets that whenever an interface goes down or loses its carrier. */
+  renewProxies(namespace: Namespace, proxies: readonly ProxyNeighbour[]): Promise<void>;
   /** Takes back whatever `setRouting` did there, in this process or an earlier one. */
   clearRouting(namespace: Namespace): Promise<void>;
   /** Paths of namespaces where something is to be taken back; those that are gone are forgotten. */

@@ -21,6 +21,7 @@ import { NamespaceWatcher } from './namespace-watch.js';
 import { Namespaces } from './namespaces.js';
 import { nftForwardPolicies } from './nft.js';
 import { openPacketPort, PacketPort } from './packet-port.js';
+import { setProxies } from './proxy-neighbours.js';
 import { openRawPort, RawPort } from './raw-port.js';
 import { withRtnetlink } from './rtnetlink.js';
 import { makeServiceNamespace } from './service-namespace.js';
@@ -68,6 +69,7 @@ export function createLinuxKernel({ runDir, instance, hostPath }: LinuxKernelOpt
     removeFoundTap,
     interfaceNames,
     setRouting: (namespace, request) => routing.set(namespace, request),
+    renewProxies: (namespace, proxies) => setProxies(namespace, proxies, []),
     clearRouting: (namespace) => routing.clear(namespace),
     routedNamespaces: async () => stillThere(namespaces, routing),
     routes: (namespace) => routesOf(namespace, `weft:${instance}:`),
@@ -134,7 +136,8 @@ async function findInterface(namespace: Namespace, ifname: string): Promise<Foun
     const link = await findLink(rtnetlink, ifname);
     if (link === null) return null;
     const addresses = await listAddresses(rtnetlink, link.index);
-    return { ifname, mac: link.mac, mtu: link.mtu, up: link.up, addresses: addresses.map(({ text }) => text) };
+    const { index, mac, mtu, up } = link;
+    return { ifname, index, mac, mtu, up, addresses: addresses.map(({ text }) => text) };
   });
 }
 

@@ -10,8 +10,8 @@ import type { Attachment } from '../port-table.js';
 import { Transaction } from '../transaction.js';
 import { syncRouting } from '../uplinks/uplink-routing.js';
 import { aliasOfVtep, attachmentsOf, keyOf, type Vtep } from './vtep.js';
-import { joinGroup, leaveGroup } from './vtep-groups.js';
-import { closeNamespace, forgetVtep, removeVtep, takeVtep } from './vteps.js';
+import { hasMovedGroup, joinGroup, leaveGroup } from './vtep-groups.js';
+import { closeNamespace, forgetVtep, measureVtep, removeVtep, takeVtep } from './vteps.js';
 
 /** Opens the tunnel of a network that has none; frames flow when it resolves. `isRestored`: there may be something left of it. */
 export async function openTunnel(
@@ -100,6 +100,12 @@ export function refreshTunnel(context: Context, network: string): void {
   if (record !== undefined && vtep !== undefined) describeTunnel(context, record, vtep);
 }
 
+/** Finds out anew what the underlay of a network carries. True when that is something else; the caller publishes. */
+export async function measureTunnel(context: Context, transaction: Transaction, network: string): Promise<boolean> {
+  const vtep = context.overlay.vteps.get(context.overlay.tunnels.get(network) ?? '');
+  return vtep !== undefined && (await measureVtep(context, transaction, vtep));
+}
+
 /** Address of the VTEP that other hosts reach the network at; null while it is lost, or where it is not known. */
 export function vtepAddressOf(context: Context, network: string): string | null {
   const vtep = context.overlay.vteps.get(context.overlay.tunnels.get(network) ?? '');
@@ -151,6 +157,13 @@ export async function vtepFailed(context: Context, broken: Attachment, reason: s
 export async function vtepGone(context: Context, key: string, namespace: Namespace): Promise<void> {
   const vtep = context.overlay.vteps.get(key);
   if (vtep?.namespace === namespace) await loseVtep(context, vtep, `the namespace ${namespace.path} is gone`);
+}
+
+/** The interface that groups of a VTEP were joined on was made anew: the VTEP is given up, and `reopenTunnel` joins them there. */
+export async function groupsMoved(context: Context, key: string): Promise<void> {
+  const vtep = context.overlay.vteps.get(key);
+  if (vtep === undefined || !(await hasMovedGroup(context, vtep))) return;
+  await loseVtep(context, vtep, 'the interface of its multicast groups was made anew');
 }
 
 /** Overlay networks that should have a tunnel and have none. */

@@ -84,6 +84,27 @@ export async function ownerOf(kernel: Kernel, namespace: Namespace, address: str
   return null;
 }
 
+/** The interface `ifname`, or (null) the one that leads to the address; null: there is none. */
+export async function linkTowards(
+  kernel: Kernel,
+  namespace: Namespace,
+  address: string,
+  ifname: string | null,
+): Promise<FoundLink | null> {
+  const name = ifname ?? deviceTowards(await kernel.routes(namespace), address);
+  return name === null ? null : kernel.findInterface(namespace, name);
+}
+
+/** Whether another interface has the name of one that was found before; one that is away now may come back as it was. */
+export async function isAnotherLink(
+  kernel: Kernel,
+  namespace: Namespace,
+  { ifname, index }: Pick<FoundLink, 'ifname' | 'index'>,
+): Promise<boolean> {
+  const present = await kernel.findInterface(namespace, ifname);
+  return present !== null && present.index !== index;
+}
+
 /** The interface on whose segment the address is: there somebody has to answer for it. null: it has to be routed. */
 export function segmentOf(routes: readonly FoundRoute[], address: string): string | null {
   return deviceTowards(

@@ -9,6 +9,7 @@ import type { Context } from '../context.js';
 import { KernelError } from '../kernel/kernel.js';
 import { plugInAll, unplug } from '../plugging.js';
 import type { Transaction } from '../transaction.js';
+import { isAnotherLink, linkTowards } from './underlay-path.js';
 import type { Vtep } from './vtep.js';
 import { groupRequest } from './vtep-plan.js';
 import { createPart } from './vteps.js';
@@ -47,7 +48,8 @@ export async function joinGroup(
       throw error instanceof KernelError && error.errno === 'ENODEV' ? noInterface(vtep, group, groupInterface) : error;
     },
   );
-  vtep.groups.set(name, { attachment, networks: new Set([network]), ifname: groupInterface });
+  const link = await linkTowards(context.kernel, vtep.namespace, group, groupInterface);
+  vtep.groups.set(name, { attachment, networks: new Set([network]), ifname: groupInterface, link });
   for (const { tap } of vtep.senders) context.kernel.setGroupInterface(tap, groupInterface);
   await plugInAll(context, transaction, [attachment]);
 }
@@ -73,6 +75,14 @@ export async function leaveGroup(
   if (present.networks.size > 0) return;
   vtep.groups.delete(name);
   await unplug(context, transaction, [present.attachment]);
+}
+
+/** Whether the interface that a group was joined on was made anew: then, though of the same name, it knows nothing of that. */
+export async function hasMovedGroup({ kernel }: Context, { namespace, groups }: Vtep): Promise<boolean> {
+  for (const { link } of [...groups.values()]) {
+    if (link !== null && (await isAnotherLink(kernel, namespace, link))) return true;
+  }
+  return false;
 }
 
 function noInterface({ namespace }: Vtep, group: string, ifname: string | null): RequestError {

@@ -1,7 +1,7 @@
 /** The end of tunnels on this host, while it is there. Networks with the same underlay, address, UDP port and namespace share it. */
 import { createHash } from 'node:crypto';
 import type { Underlay } from '../../model/network.js';
-import type { Namespace, NamespaceWatch, ProxyNeighbour, TapRequest } from '../kernel/kernel.js';
+import type { FoundLink, Namespace, NamespaceWatch, ProxyNeighbour, TapRequest } from '../kernel/kernel.js';
 import type { Attachment } from '../port-table.js';
 
 /** What tells VTEPs of this host apart. */
@@ -24,6 +24,14 @@ export interface VtepPlan {
   proxies: ProxyNeighbour[];
 }
 
+export interface VtepGroup {
+  attachment: Attachment;
+  networks: Set<string>;
+  ifname: string | null;
+  /** The interface that it is joined on; null: nobody knows. */
+  link: FoundLink | null;
+}
+
 export interface Vtep extends VtepPlace {
   key: string;
   /** Where the underlay is. */
@@ -34,8 +42,12 @@ export interface Vtep extends VtepPlace {
   plan: VtepPlan;
   receiver: Attachment;
   senders: readonly Attachment[];
+  /** Of a TAP: the interface on whose segment the namespace answers for the address; null: on none. */
+  segment: FoundLink | null;
+  /** Looks for one so far that found none. */
+  looks: number;
   /** Sockets that hear multicast groups, by group and interface, with the networks that want them. */
-  groups: Map<string, { attachment: Attachment; networks: Set<string>; ifname: string | null }>;
+  groups: Map<string, VtepGroup>;
   /** Names of the networks that have a tunnel there. */
   networks: Set<string>;
   /** Largest outer packet, L3 bytes: the MTU of the interface towards the peers. */

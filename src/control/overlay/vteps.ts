@@ -14,10 +14,13 @@ import { createAttachment, plugInAll, unplug } from '../plugging.js';
 import type { Attachment } from '../port-table.js';
 import type { Transaction } from '../transaction.js';
 import { syncRouting } from '../uplinks/uplink-routing.js';
-import { findPath } from './underlay-path.js';
+import { findPath, isAnotherLink, segmentOf } from './underlay-path.js';
 import { usableOffloads } from './usable-offloads.js';
 import { attachmentsOf, keyOf, type Vtep, type VtepPlace, type VtepPlan } from './vtep.js';
 import { checkPlace, placeFor, planVtep } from './vtep-plan.js';
+
+/** A minute, as long as looks are two seconds apart. */
+const MAX_LOOKS_BETWEEN = 32;
 
 /** Where the underlay of a network is, opened. */
 export interface Ground {
@@ -66,6 +69,21 @@ export async function takeVtep(
   } finally {
     if (!isTaken) closeGround(context, ground);
   }
+}
+
+/**
+ * Finds out what the ways of its networks carry now: an underlay may have been changed since the VTEP was made. True when that is something
+ * else; the caller publishes.
+ */
+export async function measureVtep(context: Context, transaction: Transaction, vtep: Vtep): Promise<boolean> {
+  const former = vtep.mtu;
+  let mtu = 0;
+  for (const name of vtep.networks) {
+    const overlay = context.state.networks.get(name)?.spec.overlay ?? null;
+    if (overlay !== null) mtu = Math.max(mtu, (await findPath(context.kernel, vtep.namespace, overlay)).mtu);
+  }
+  if (mtu > 0) await adapt(context, transaction, vtep, mtu, vtep.checksum);
+  return vtep.mtu !== former;
 }
 
 /** No network has a tunnel of it any more. */
@@ -135,6 +153,8 @@ async function makeVtep(context: Context, transaction: Transaction, wanted: Want
       plan,
       receiver,
       senders,
+      segment: null,
+      looks: 0,
       groups: new Map(),
     },
     ...{ networks: new Set<string>(), mtu, checksum, joins, hostMac, ownMac },
@@ -170,7 +190,7 @@ function enter(context: Context, vtep: Vtep): void {
   });
 }
 
-/** Another network wants more of it. */
+/** Its networks want more of it, or the underlay is another. */
 async function adapt(
   context: Context,
   transaction: Transaction,
@@ -199,12 +219,50 @@ async function startRouting(
   isRestored: boolean,
 ): Promise<void> {
   const { namespace, key, receiver } = vtep;
+  await findSegment(context, vtep);
   await syncRouting(context, namespace);
   for (const chain of isRestored ? [] : await context.kernel.droppingChains(namespace)) {
     const what = `the firewall of ${placeOf(namespace)} drops what it forwards (chain ${chain})`;
     const message = `VTEP ${key}: ${what}; accept there what goes in and out of ${receiver.request.ifname}`;
     transaction.emit({ type: 'warning', object: 'daemon', name: 'weftd', message });
   }
+}
+
+async function findSegment({ kernel }: Context, vtep: Vtep): Promise<void> {
+  const [proxy] = vtep.plan.proxies;
+  vtep.segment = proxy === undefined ? null : await kernel.findInterface(vtep.namespace, proxy.ifname);
+}
+
+/**
+ * Has the namespace answer for the address of a VTEP again. The kernel stops whenever the interface goes down or loses its carrier, and one
+ * that was made anew has none of the settings.
+ */
+export async function renewSegment(context: Context, key: string): Promise<void> {
+  const vtep = context.overlay.vteps.get(key);
+  if (vtep === undefined) return;
+  const { namespace, segment, plan } = vtep;
+  if (segment === null) await seekSegment(context, vtep);
+  else if (!(await isAnotherLink(context.kernel, namespace, segment))) {
+    await context.kernel.renewProxies(namespace, plan.proxies);
+  } else {
+    await syncRouting(context, namespace);
+    await findSegment(context, vtep);
+  }
+}
+
+/**
+ * The address is one that is routed to the machine, or its interface had no address yet, as when the machine starts. Looked at ever less
+ * often: routing tables may be long.
+ */
+async function seekSegment(context: Context, vtep: Vtep): Promise<void> {
+  const { namespace, address, plan } = vtep;
+  vtep.looks++;
+  if ((vtep.looks & (vtep.looks - 1)) !== 0 && vtep.looks % MAX_LOOKS_BETWEEN !== 0) return;
+  const ifname = segmentOf(await context.kernel.routes(namespace), address);
+  if (ifname === null) return;
+  plan.proxies = [{ address, ifname }];
+  await syncRouting(context, namespace);
+  await findSegment(context, vtep);
 }
 
 /** A TAP or socket of a VTEP, not connected yet. */

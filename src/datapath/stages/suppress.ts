@@ -8,6 +8,7 @@
  * ARP, and duplicate address detection of who rightly has it), stations that weft has only heard of.
  * RFC 826, RFC 5227, RFC 4861 section 7.2.3, RFC 4862 section 5.4.3.
  */
+import { isIcmpSound } from '../../frames/embedded-packet.js';
 import { consume, FORWARDED, forward, OVERHEARD } from '../../frames/frame-vector.js';
 import { FIXED } from '../../tables/neighbour-table.js';
 import * as words from '../../wire/address-words.js';
@@ -60,7 +61,7 @@ function suppressSolicitation(state: RouterState, program: Program, i: number): 
   const end = l3At + ipv6.HEADER_BYTES + ipv6.payloadLength(view, l3At);
   const optionsAt = at + icmpv6.OPTIONS_OFFSET;
   if (ipv6.hopLimit(view, l3At) !== icmpv6.HOP_LIMIT || optionsAt > end) return;
-  if (!icmpv6.areOptionsValid(view, optionsAt, end)) return;
+  if (!icmpv6.areOptionsValid(view, optionsAt, end) || !isIcmpSound(frames, view, i)) return;
   words.read(view, at + icmpv6.TARGET_OFFSET, 6, scratch, 4);
   const row = neighbours.find(frames.network[i]!, 6, scratch, 4);
   const link = icmpv6.linkOptionAt(view, optionsAt, end, icmpv6.OPTION_SOURCE_LINK);
