@@ -150,7 +150,8 @@ export const DROP_REASONS = [
     scope: 'frame',
     stage: 'gateway',
     sentence:
-      'The source address is none that a station can have there (loopback, multicast, unspecified, or the gateway itself).',
+      'The source address is none that the sender can have there (loopback, multicast, unspecified, the gateway itself, ' +
+      'or, towards the NAT, another endpoint or none of the network).',
     hint: 'Look for the sender in a capture with --drops.',
   },
   {
@@ -213,7 +214,8 @@ export const DROP_REASONS = [
     name: 'nat-no-session',
     scope: 'frame',
     stage: 'nat-outbound',
-    sentence: 'A TCP segment that belongs to no connection and opens none.',
+    sentence:
+      'A TCP segment that belongs to no connection and opens none, or an ICMP answer that nobody has asked for.',
     hint: 'The connection is older than its entry in the flow table (idle for too long), or was never opened through here.',
   },
   {
@@ -341,7 +343,7 @@ export const DROP_REASONS = [
     scope: 'frame',
     stage: 'decapsulate',
     sentence: 'The table of other VTEPs has no room for another one.',
-    hint: 'There are more than 4096 peers, or somebody forges addresses: list the peers of the network and close it (--peers-closed).',
+    hint: 'There are more than 3072 that were not listed (4096 in all), or somebody forges addresses: list the peers of the network and close it (--peers-closed).',
   },
   {
     name: 'split-horizon',
@@ -355,7 +357,7 @@ export const DROP_REASONS = [
     scope: 'departure',
     stage: 'transmit',
     sentence: 'The encapsulated frame is larger than what the underlay carries (EMSGSIZE).',
-    hint: 'Lower the MTU of the overlay network, or raise that of the underlay.',
+    hint: 'Lower the MTU of the overlay network, or raise that of the underlay and have weft look again: weft network set NAME --mtu N.',
   },
   {
     name: 'no-underlay-route',

@@ -94,7 +94,7 @@ function send(
   const { frames } = state;
   const network = frames.network[i]!;
   const family = frames.family[i]!;
-  if (!state.errors.take(network, now)) return;
+  if (!state.errors.take(frames.ingressPort[i]!, now)) return;
   const row =
     family === 4
       ? writeV4(state, i, from, fromAt, type, code, rest)
@@ -117,9 +117,21 @@ function mayBeTold(state: RouterState, i: number): boolean {
   if (words.isMulticast(scratch, DESTINATION, family)) return false;
   if (family === 4) {
     // 0/8 and 240/4 are no stations, and nothing is told of broadcasts.
-    if (scratch[SOURCE]! >>> 28 === 0xf || scratch[SOURCE]! >>> 24 === 0 || scratch[DESTINATION] === -1) return false;
+    if (scratch[SOURCE]! >>> 28 === 0xf || scratch[SOURCE]! >>> 24 === 0 || isBroadcast(state, i)) return false;
   }
   return !isIcmpError(frames, slab.view, i);
+}
+
+/** Whether the IPv4 destination in `scratch` is all stations, or those of a subnet of the network that the packet would leave through. */
+function isBroadcast({ frames, own, scratch }: RouterState, i: number): boolean {
+  const to = scratch[DESTINATION]!;
+  const network = frames.egressNetwork[i]!;
+  if (to === -1 || network < 0) return to === -1;
+  const subnet = own.speaker(network, 4, scratch, DESTINATION);
+  if (subnet < 0) return false;
+  const length = own.prefixLength(subnet);
+  const isOfSubnet = words.hasPrefix(own.rows, own.addressAt(subnet), scratch, DESTINATION, length);
+  return isOfSubnet && length < 31 && (to | (-1 >>> length)) === to;
 }
 
 /** Bytes of the IP packet of row `i`. */

@@ -33,14 +33,14 @@ export function beginFragment(state: RouterState, nat: NatState, program: Progra
   const id = family === 4 ? ipv4.identification(view, headerAt) : ipv6.fragmentIdentification(view, headerAt);
   // RFC 791 section 3.2 identifies by protocol too, RFC 8200 section 4.5 does not.
   const protocol = family === 4 ? 0x400 | frames.protocol[i]! : 0x600;
+  const isFirst = frames.fragment[i] === FIRST_FRAGMENT;
   let entry = fragments.find(network, protocol, id, frames.source, frames.destination, at);
-  if (entry < 0) entry = fragments.insert(network, protocol, id, frames.source, frames.destination, at, now);
+  if (entry < 0) entry = fragments.insert(network, protocol, id, frames.source, frames.destination, at, isFirst, now);
   if (entry < 0) {
     drop(frames, i, DROP.fragmentsFull);
     return SETTLED;
   }
   const status = fragments.state(entry);
-  const isFirst = frames.fragment[i] === FIRST_FRAGMENT;
   if (status === FRAGMENT_WAITING && !isFirst) {
     const serial = program.portSerial[frames.ingressPort[i]!]!;
     if (state.holds.hold(frames, state.slab, i, HOLD_FRAGMENT | entry, serial)) consume(frames, i);
@@ -49,6 +49,11 @@ export function beginFragment(state: RouterState, nat: NatState, program: Progra
   }
   if (status === FRAGMENT_DEAD || !isPlausible(nat, frames, view, i, entry, headerAt, now)) {
     drop(frames, i, DROP.badFragment);
+    // First ones are not counted among those that wait, so none may.
+    if (isFirst && status === FRAGMENT_WAITING) {
+      fragments.condemn(entry, now);
+      state.holds.release(HOLD_FRAGMENT | entry);
+    }
     return SETTLED;
   }
   if (isFirst) return entry;

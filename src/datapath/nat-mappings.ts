@@ -13,6 +13,8 @@ import { type NatState, PORT_DRAWS } from './nat-state.js';
 import { MAPPING_ENDPOINT_INDEPENDENT, NAT } from './program.js';
 
 const NONE = -1;
+/** Every port that was drawn is published. */
+const ALL_PUBLISHED = -2;
 
 /**
  * Existing or new mapping of an inside endpoint (towards one remote endpoint, if the network maps so), or a refusal. `isKnown`: the
@@ -99,6 +101,31 @@ function freePort(
   const first = rules.policy(network, NAT.portFirst);
   const last = rules.policy(network, NAT.portLast);
   if (isIcmp(protocol)) return flows.ports.take(slot, protocol, family, outside, insidePort, first, last);
+  const port = drawPort(nat, network, slot, protocol, family, outside, insidePort, first, last);
+  if (port !== ALL_PUBLISHED) return port;
+  // Most of the range is published, and most of that with what was drawn: the rest is beside it.
+  const row = rules.findPublished(network, protocol, family, scratch, 0, nat.drawnPorts[0]!);
+  const below = Math.min(last, rules.publishedFirst(row) - 1);
+  const above = Math.max(first, rules.publishedLast(row) + 1);
+  const high = drawPort(nat, network, slot, protocol, family, outside, insidePort, above, last);
+  if (high >= 0) return high;
+  return Math.max(NONE, drawPort(nat, network, slot, protocol, family, outside, insidePort, first, below));
+}
+
+/** A port of `first..last` that is neither taken nor published, taken now; -1 when all are taken, ALL_PUBLISHED when luck found none. */
+function drawPort(
+  nat: NatState,
+  network: number,
+  slot: number,
+  protocol: number,
+  family: number,
+  outside: number,
+  insidePort: number,
+  first: number,
+  last: number,
+): number {
+  const { flows, rules, scratch } = nat;
+  if (first > last) return NONE;
   nat.writeAddress(family, outside, scratch, 0);
   let drawn = 0;
   let port = NONE;
@@ -109,6 +136,7 @@ function freePort(
     // Kept until one is found, so that it is not drawn again.
     else nat.drawnPorts[drawn++] = candidate;
   }
+  if (port < 0 && drawn === PORT_DRAWS) port = ALL_PUBLISHED;
   while (drawn > 0) flows.ports.release(slot, protocol, family, outside, nat.drawnPorts[--drawn]!);
   return port;
 }

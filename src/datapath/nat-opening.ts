@@ -170,11 +170,14 @@ function isCrowded(nat: NatState, network: number, slot: number, family: number,
 
 /**
  * Whether what is left of the flow table is for others: its last 32nd is neither for an inside address that has a 256th of it nor for
- * addresses that the lab gave to nobody, of which one station can claim as many as the subnet has.
+ * addresses that the lab gave to nobody, of which one station can claim as many as the subnet has. The latter get nothing of the last
+ * 32nd of the subscribers either.
  */
 function isReserved(nat: NatState, subscriber: number, isKnown: boolean): boolean {
   const { flows, subscribers } = nat.flows;
   const { capacity } = flows;
+  const most = subscribers.capacity - (subscribers.capacity >> 5);
+  if (!isKnown && subscriber < 0 && subscribers.count >= most) return true;
   if (flows.count < capacity - (capacity >> 5)) return false;
   return !isKnown || (subscriber >= 0 && subscribers.flows(subscriber) >= capacity >> 8);
 }

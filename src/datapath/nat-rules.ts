@@ -231,6 +231,15 @@ export class NatRules {
     return NONE;
   }
 
+  /** First external port of a row. */
+  publishedFirst(row: number): number {
+    return this.published[row * PUBLISHED_INTS + PUBLISHED_FIRST]!;
+  }
+
+  publishedLast(row: number): number {
+    return this.published[row * PUBLISHED_INTS + PUBLISHED_LAST]!;
+  }
+
   /** Index in `published` of the words of the inside address. */
   publishedInsideAt(row: number): number {
     return row * PUBLISHED_INTS + PUBLISHED_INSIDE;

@@ -7,7 +7,7 @@
  *
  * RFC 4787 (UDP), 5382 and 7857 (TCP), 5508 (ICMP queries).
  */
-import type { FrameVector } from '../frames/frame-vector.js';
+import { type FrameVector, isReturned } from '../frames/frame-vector.js';
 import { afterSegment, FLOW_STATELESS, TCP_SYN_OUTSIDE } from '../tables/tcp-state.js';
 import * as words from '../wire/address-words.js';
 import * as icmp from '../wire/icmp.js';
@@ -55,7 +55,7 @@ export function sessionOut(
   }
   if (session >= 0 && !nat.isExternal(network, family, flows.flows.outsideAddress(session))) {
     // The lab has changed under it.
-    flows.closeFlow(session);
+    flows.deleteFlow(session, flows.flows.generation(session));
     session = NONE;
   }
   if (session < 0) {
@@ -63,7 +63,7 @@ export function sessionOut(
     session = openOut(nat, frames, i, network, slot, now);
     if (session < 0) return session;
   }
-  flows.flows.countOut(session, frames.length[i]!);
+  if (isNew(frames, i)) flows.flows.countOut(session, frames.length[i]!);
   advance(nat, network, session, protocol, flags, true, now);
   return session;
 }
@@ -80,24 +80,39 @@ export function sessionIn(
   const { flows } = nat;
   const slot = flows.slots.slotOf(network);
   if (slot < 0) return refusal(DROP.natTableFull);
-  const family = frames.family[i]!;
-  const protocol = frames.protocol[i]!;
-  const at = words.wordsAt(i);
-  const outside = flows.addressId(family, frames.destination, at);
-  const remote = flows.addressId(family, frames.source, at);
   const flags = segmentFlags(frames, view, i);
-  let session = NONE;
-  if (family === 4 || (outside >= 0 && remote >= 0)) {
-    const remotePort = remotePortIn(frames, i);
-    session = flows.flows.findOutside(slot, protocol, family, remote, remotePort, outside, frames.destinationPort[i]!);
-  }
+  let session = findIn(nat, frames, i, slot);
   if (session < 0) {
     session = openIn(nat, frames, i, network, slot, flags, now);
     if (session < 0) return session;
   }
-  flows.flows.countIn(session, frames.length[i]!);
-  advance(nat, network, session, protocol, flags, false, now);
+  if (isNew(frames, i)) flows.flows.countIn(session, frames.length[i]!);
+  advance(nat, network, session, frames.protocol[i]!, flags, false, now);
   return session;
+}
+
+/** Whether a packet from outside belongs to a session; nothing is opened, and the session does not notice. */
+export function hasSessionIn(nat: NatState, frames: FrameVector, i: number, network: number): boolean {
+  const slot = nat.flows.slots.slotOf(network);
+  return slot >= 0 && findIn(nat, frames, i, slot) >= 0;
+}
+
+function findIn(nat: NatState, frames: FrameVector, i: number, slot: number): number {
+  const { flows } = nat;
+  const family = frames.family[i]!;
+  const at = words.wordsAt(i);
+  const outside = flows.addressId(family, frames.destination, at);
+  const remote = flows.addressId(family, frames.source, at);
+  if (family === 6 && (outside < 0 || remote < 0)) return NONE;
+  const protocol = frames.protocol[i]!;
+  const port = frames.destinationPort[i]!;
+  return flows.flows.findOutside(slot, protocol, family, remote, remotePortIn(frames, i), outside, port);
+}
+
+/** Whether its flow has not counted the packet yet: what comes in passes here before it waits for the MAC of its station, too. */
+function isNew(frames: FrameVector, i: number): boolean {
+  const isRouted = frames.egressNetwork[i]! >= 0;
+  return isRouted || !isReturned(frames, i);
 }
 
 /** Whether the packet asks to open a TCP connection. */
@@ -126,7 +141,7 @@ function mayOpenOut(frames: FrameVector, view: DataView, i: number, flags: numbe
 
 /**
  * State and timer after a packet. Both directions refresh (RFC 4787 REQ-6): what reaches this point has passed the filter, and ICMP
- * errors, which must not refresh anything (RFC 5508 REQ-6), never do.
+ * errors, which must not refresh anything (RFC 5508 REQ-6), never do. A RST only shortens.
  */
 function advance(
   nat: NatState,
@@ -148,7 +163,10 @@ function advance(
   if (state === TCP_SYN_OUTSIDE && isPressed(nat, network, session)) {
     life = Math.min(life, nat.rules.policy(network, NAT.tcpSyn) * 1000);
   }
-  flows.setExpiry(session, (now + life) | 0);
+  const expiresAt = (now + life) | 0;
+  // RFC 7857 section 7.1: who answers what comes in with a RST does not keep it coming in.
+  const isLonger = ((expiresAt - flows.expiresAt(session)) | 0) > 0;
+  if ((flags & tcp.FLAG_RST) === 0 || !isLonger) flows.setExpiry(session, expiresAt);
 }
 
 /** Whether the inside address has more than half of the flows that it may have: then half-open connections from outside go early. */

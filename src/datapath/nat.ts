@@ -42,7 +42,7 @@ export class Nat {
   readonly ports: PortAllocator;
   readonly subscribers: SubscriberTable;
   readonly warmer: FlowWarmer;
-  /** Sessions ever opened, ended by their timer, and ended because somebody asked for it or their network went. */
+  /** Sessions ever opened, ended by their timer, and ended because somebody asked for it or their network or external address went. */
   opened = 0;
   expired = 0;
   deleted = 0;

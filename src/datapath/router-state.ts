@@ -29,7 +29,7 @@ export class RouterState {
   readonly neighbours: NeighbourTable;
   readonly remoteRoutes: RemoteRoutes;
   readonly holds = new HoldPool(MAX_PORTS);
-  readonly errors = new RateLimiter(MAX_NETWORKS);
+  readonly errors = new RateLimiter(MAX_PORTS);
   /** By network: router advertisements sent since it advertises, and when the next one is due. */
   readonly advertisedCount = new Uint8Array(MAX_NETWORKS);
   readonly advertiseDueMs = new Int32Array(MAX_NETWORKS);

@@ -15,9 +15,10 @@
  * What cannot be is refused (`accept`): a part that reaches into the first one (overlap of headers, RFC 1858 and 3128), parts behind the
  * end, two ends, lengths that are no multiple of 8 (RFC 791, RFC 8200 section 4.5).
  *
- * Bounds: CAPACITY packets; at most MAX_WAITING of them wait, MAX_WAITING_PER_SOURCE of one sender (by a hash of its address),
- * so that forged fragments without a first one only push out each other. When all entries are in use the oldest COMPLETE one is
- * taken, then the oldest KNOWN one that is older than WAIT_MS; never one that is being worked on.
+ * Bounds: CAPACITY packets; at most MAX_WAITING of them wait, MAX_WAITING_PER_SOURCE of one sender (by a hash of its address). A packet
+ * whose first fragment comes first never waits and is not counted there, so forged fragments without a first one do not keep it out.
+ * When all entries are in use the oldest COMPLETE one is taken, then the oldest DEAD one, then the oldest KNOWN one: parts that come in
+ * order are there long before a flood has come round, and refusing them would end all fragments of others.
  *
  * The hash is keyed, because senders choose all that is hashed.
  *
@@ -102,7 +103,10 @@ export class FragmentTable {
     return NONE;
   }
 
-  /** Makes an entry that waits for its first fragment. -1: no room for it, or the sender has too many. */
+  /**
+   * Makes an entry that waits for its first fragment. -1: no room for it, or the sender has too many. `isFirst`: this fragment is it, and
+   * the caller settles or condemns the entry at once.
+   */
   insert(
     network: number,
     protocol: number,
@@ -110,12 +114,12 @@ export class FragmentTable {
     source: Int32Array,
     destination: Int32Array,
     at: number,
+    isFirst: boolean,
     now: number,
   ): number {
-    const sender = this.senderOf(source, at);
-    if (this.countOf[FRAGMENT_WAITING]! >= MAX_WAITING) return NONE;
-    if (this.waitingOf[sender]! >= MAX_WAITING_PER_SOURCE) return NONE;
-    if (this.free === NONE && !this.makeRoom(now)) return NONE;
+    if (!isFirst && this.countOf[FRAGMENT_WAITING]! >= MAX_WAITING) return NONE;
+    if (!isFirst && this.waitingOf[this.senderOf(source, at)]! >= MAX_WAITING_PER_SOURCE) return NONE;
+    if (this.free === NONE && !this.makeRoom()) return NONE;
     const { rows } = this;
     const entry = this.free;
     const row = entry * STRIDE;
@@ -249,12 +253,11 @@ export class FragmentTable {
     return entry;
   }
 
-  private makeRoom(now: number): boolean {
+  private makeRoom(): boolean {
     let entry = this.oldest[FRAGMENT_COMPLETE]!;
-    if (entry === NONE) {
-      entry = this.oldest[FRAGMENT_KNOWN]!;
-      if (entry === NONE || this.ageMs(entry, now) < WAIT_MS) return false;
-    }
+    if (entry === NONE) entry = this.oldest[FRAGMENT_DEAD]!;
+    if (entry === NONE) entry = this.oldest[FRAGMENT_KNOWN]!;
+    if (entry === NONE) return false;
     this.remove(entry);
     return true;
   }

@@ -15,7 +15,8 @@
  * Full. A network has a limit and the pool has one. When either is reached, the port with most entries gives up its oldest
  * (lib/mac-learning.h of Open vSwitch does the same): flooding with random source addresses only hurts the port that floods,
  * and a port with many honest stations keeps them as long as another one has more. Static entries are never evicted, never
- * age, never move, and count towards the pool only.
+ * age, never move, and count towards the pool only. A network that has reached its limit takes from nobody else: of a location that
+ * has stations of several networks (a VTEP) only its own go.
  *
  * Who has most is remembered by network and looked up again when the port that learns has overtaken it, and every
  * RECHECK_EVICTIONS evictions: a flooding port, which evicts its own entries, pays for no search.
@@ -48,6 +49,8 @@ const UNUSED = -1;
 const REFRESH_MS = 1000;
 /** A power of two. */
 const RECHECK_EVICTIONS = 256;
+/** The oldest entries of a port that are looked at for one of a network. */
+const EVICTION_LOOKS = 16;
 
 export interface MacRow {
   network: number;
@@ -169,7 +172,7 @@ export class MacTable {
     const bucket = mix3(macLow, highVlan, network, this.seed) & (BUCKETS - 1);
     const known = this.entryOf(bucket, network, highVlan, macLow);
     if (known !== NONE) this.remove(known);
-    if (this.free === NONE && !this.evictFrom(this.greediestPort(this.allNetworks, port))) return false;
+    if (this.free === NONE && !this.evictFrom(this.allNetworks, port)) return false;
     this.insert(bucket, network, highVlan, macLow, port, now, origin);
     return true;
   }
@@ -322,15 +325,18 @@ export class MacTable {
   private makeRoom(network: number, port: number, limit: number): boolean {
     if (this.networkEntries[network]! >= limit) {
       // Only one goes, so that a limit that was lowered is reached in steps.
-      if (!this.evictFrom(this.greediestPort(network, port))) return false;
+      if (!this.evictFrom(network, port)) return false;
       return this.networkEntries[network]! < limit;
     }
-    return this.free !== NONE || this.evictFrom(this.greediestPort(this.allNetworks, port));
+    return this.free !== NONE || this.evictFrom(this.allNetworks, port);
   }
 
-  /** Removes the oldest entry of a port. */
-  private evictFrom(port: number): boolean {
-    const entry = this.oldestOfPort[port]!;
+  /** Removes the oldest entry of a network (or of all) on its greediest port; false when none was met. */
+  private evictFrom(network: number, learner: number): boolean {
+    let entry = this.oldestOfPort[this.greediestPort(network, learner)]!;
+    for (let looks = 0; entry !== NONE && !this.isOf(entry, network); looks++) {
+      entry = looks < EVICTION_LOOKS ? this.newer[entry]! : NONE;
+    }
     if (entry === NONE) return false;
     this.remove(entry);
     this.evictions++;
@@ -360,7 +366,11 @@ export class MacTable {
   /** Whether a port has entries on a network (or on any). */
   private holds(port: number, network: number): boolean {
     const oldest = this.oldestOfPort[port]!;
-    return oldest !== NONE && (network === this.allNetworks || this.entries[oldest * STRIDE + NETWORK] === network);
+    return oldest !== NONE && this.isOf(oldest, network);
+  }
+
+  private isOf(entry: number, network: number): boolean {
+    return network === this.allNetworks || this.entries[entry * STRIDE + NETWORK] === network;
   }
 
   private link(entry: number, port: number): void {

@@ -1,14 +1,14 @@
 /**
- * Token buckets for what weft says by itself (errors): one for each network and one for all together, so that a flood of what
- * deserves an error on one network neither drowns its senders nor silences weft on the others.
+ * Token buckets for what weft says by itself (errors): one for each port that it answers and one for all together, so that a flood
+ * of what deserves an error neither drowns its sender nor silences weft towards others, of whom path MTU discovery needs it.
  *
  * RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f). Buckets start full; time is passed in, in ms that wrap.
  */
 
-/** Errors per second and at once, for one network: a traceroute that sends everything at once gets all its answers. */
-export const NETWORK_RATE = 200;
-export const NETWORK_DEPTH = 120;
-/** For all networks. */
+/** Errors per second and at once, to one port: a traceroute that sends everything at once gets all its answers. */
+export const PORT_RATE = 200;
+export const PORT_DEPTH = 120;
+/** To all ports. */
 export const TOTAL_RATE = 2000;
 export const TOTAL_DEPTH = 500;
 
@@ -17,19 +17,19 @@ export class RateLimiter {
   private readonly filledMs: Int32Array;
   private readonly all: number;
 
-  constructor(maxNetworks: number) {
-    this.all = maxNetworks;
-    this.tokens = new Float64Array(maxNetworks + 1).fill(NETWORK_DEPTH);
-    this.filledMs = new Int32Array(maxNetworks + 1);
-    this.tokens[maxNetworks] = TOTAL_DEPTH;
+  constructor(maxPorts: number) {
+    this.all = maxPorts;
+    this.tokens = new Float64Array(maxPorts + 1).fill(PORT_DEPTH);
+    this.filledMs = new Int32Array(maxPorts + 1);
+    this.tokens[maxPorts] = TOTAL_DEPTH;
   }
 
   /** Takes one out of both buckets; false when one of them is empty. */
-  take(network: number, now: number): boolean {
-    this.fill(network, NETWORK_RATE, NETWORK_DEPTH, now);
+  take(port: number, now: number): boolean {
+    this.fill(port, PORT_RATE, PORT_DEPTH, now);
     this.fill(this.all, TOTAL_RATE, TOTAL_DEPTH, now);
-    if (this.tokens[network]! < 1 || this.tokens[this.all]! < 1) return false;
-    this.tokens[network]! -= 1;
+    if (this.tokens[port]! < 1 || this.tokens[this.all]! < 1) return false;
+    this.tokens[port]! -= 1;
     this.tokens[this.all]! -= 1;
     return true;
   }

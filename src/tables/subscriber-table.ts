@@ -12,7 +12,7 @@ const NONE = -1;
 
 export class SubscriberTable {
   count = 0;
-  private readonly capacity: number;
+  readonly capacity: number;
   private readonly keys: Int32Array;
   private readonly insides: Int32Array;
   private readonly outsides: Int32Array;

@@ -13,7 +13,9 @@ export const HEADER_BYTES = 20;
 export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
+export const PROTOCOL_DCCP = 33;
 export const PROTOCOL_SCTP = 132;
+export const PROTOCOL_UDP_LITE = 136;
 
 /** "Don't fragment" in the fragment field. */
 export const DONT_FRAGMENT = 0x4000;

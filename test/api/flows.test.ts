@@ -76,6 +76,17 @@ describe('api: flows', () => {
     assert.deepEqual((await api.call('GET', `/v1/flows/${expected.id}`)).body, expected);
   });
 
+  it('that begin while the list is made are of no age', async () => {
+    const began = flows.now;
+    flows.now += 400;
+    open('front', '10.90.0.10:5000', '203.0.113.9:443');
+    flows.now = began;
+    const { body } = await api.call('GET', '/v1/flows');
+    assert.equal(body[0].ageSeconds, 0);
+    flows.tick(40 * 24 * 3600 * 1000);
+    assert.equal((await api.call('GET', '/v1/flows')).body[0].ageSeconds, 40 * 24 * 3600 - 1);
+  });
+
   it('name IPv6 addresses, ICMP identifiers, protocols without a name, and addresses of nobody', async () => {
     open('front', '[fd00:90::10]:5000', '[2001:db8::53]:53', { protocol: UDP, state: 0 });
     open('front', '10.90.0.77:321', '203.0.113.9:0', { protocol: ICMP, state: 0 });

@@ -102,6 +102,16 @@ describe('gateway', () => {
     lab.expect({ db: [question] });
   });
 
+  it('does not believe damaged neighbour discovery (RFC 4861 section 7.1.1)', () => {
+    const lab = gatewayLab();
+    const group = solicitedNode('fd00::1');
+    const addresses = { from: 'fd00::2', to: group.ip, hopLimit: 255 };
+    const question = fromWeb(group.mac, ipv6(addresses, solicitation('fd00::1', WEB)));
+    question.bytes[question.bytes.length - 1]! ^= 1;
+    lab.send('web', question);
+    lab.expect({ db: [question] });
+  });
+
   it('answers pings of any size in both families', () => {
     const lab = gatewayLab();
     for (const text of ['', 'a', pattern(1400)]) {
@@ -238,6 +248,24 @@ describe('gateway', () => {
     }
     lab.ignoreDepartures();
     assert.ok(count >= 6 && count <= 10, `${count} advertisements in 1000 s`);
+  });
+
+  it('lets at most 16 s pass between its first advertisements (RFC 4861 section 6.2.4)', () => {
+    for (let start = 60; start < 70; start++) {
+      const lab = gatewayLab({ advertise: true, addresses: ['fd00::1/64'] });
+      lab.advance(start);
+      lab.run();
+      lab.ignoreDepartures();
+      const times = [0];
+      for (let ms = 100; times.length < 4 && ms < 100_000; ms += 100) {
+        lab.advance(100);
+        lab.run();
+        if (lab.take('web').length > 0) times.push(ms);
+      }
+      const gaps = times.slice(1).map((time, n) => time - times[n]!);
+      assert.ok(gaps.length === 3 && gaps.every((gap) => gap <= 16_100), `${gaps}`);
+      lab.ignoreDepartures();
+    }
   });
 
   it('says that it is no router any more when it does not advertise any more', () => {

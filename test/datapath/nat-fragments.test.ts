@@ -1,6 +1,7 @@
 // Fragmented packets through the NAT: RFC 4787 REQ-13 and REQ-14, RFC 1858, RFC 3128.
 import { strict as assert } from 'node:assert';
-import { ipv4, ipv6, type Packet, pattern, udp } from '../support/frame-builders.js';
+import { FRAGMENT_CAPACITY } from '../../src/tables/fragment-table.js';
+import { ipv4, ipv6, type Packet, pattern, raw, udp } from '../support/frame-builders.js';
 import { fragments4, fragments6, icmp4 } from '../support/icmp-builders.js';
 import { EXTERNAL, EXTERNAL_6, NatLab, REMOTE, REMOTE_2, REMOTE_6, STATIONS } from '../support/nat-lab.js';
 
@@ -150,6 +151,15 @@ describe('fragments through the NAT', () => {
     assert.deepEqual([nat.drops(), nat.texts('world')], [{ 'bad-fragment': 1 }, []]);
   });
 
+  it('do not wait for a first one that cannot be', () => {
+    const nat = new NatLab();
+    // An authentication header of 12 bytes in front of UDP: its first part is no multiple of 8.
+    const whole = raw(51, Uint8Array.from([17, 1, ...new Array<number>(70).fill(0)]));
+    const [first, second] = fragments6(ipv6({ from: alice.v6, to: REMOTE_6 }, whole), 3, 36);
+    nat.send('alice', second!, first!);
+    assert.deepEqual([nat.drops(), nat.texts('world')], [{ 'bad-fragment': 2 }, []]);
+  });
+
   it('of a flood are bounded by sender, and others are not affected', () => {
     const nat = new NatLab();
     for (let id = 0; id < 2000; id++) nat.lab.queue('bob', nat.frame('bob', fromBob(id)));
@@ -167,6 +177,42 @@ describe('fragments through the NAT', () => {
     assert.deepEqual(nat.drops(), { 'bad-fragment': 1 }, 'there is room again');
   });
 
+  it('that come in order get through whatever forged ones without a first one do', () => {
+    const nat = new NatLab();
+    for (let n = 0; n < 600; n++) nat.send('world', forged(n)[1]!);
+    assert.deepEqual(nat.drops(), { 'fragments-full': 88 });
+    nat.send('alice', ...outgoing(1));
+    assert.equal(nat.take('world').length, 3);
+    assert.deepEqual(nat.drops(), {});
+  });
+
+  it('get through while first ones that nobody waits for come by the thousand', () => {
+    const nat = new NatLab();
+    for (let n = 0; n < FRAGMENT_CAPACITY + 100; n++) {
+      nat.lab.queue('world', nat.frame('world', forged(n)[0]!));
+      if (n % 200 === 199) nat.lab.run();
+    }
+    nat.lab.run();
+    assert.deepEqual(nat.drops(), { 'nat-no-mapping': FRAGMENT_CAPACITY + 100 });
+    nat.take('world');
+    nat.send('alice', ...outgoing(1));
+    assert.equal(nat.take('world').length, 3);
+    assert.deepEqual(nat.drops(), {});
+  });
+
+  it('get through while another station begins packets by the thousand and ends none', () => {
+    const nat = new NatLab();
+    for (let id = 0; id < FRAGMENT_CAPACITY + 100; id++) {
+      nat.lab.queue('bob', nat.frame('bob', partsOfBob(id)[0]!));
+      if (id % 200 === 199) nat.lab.run();
+    }
+    nat.lab.run();
+    nat.lab.take('world');
+    nat.send('alice', ...outgoing(1));
+    assert.equal(nat.take('world').length, 3);
+    assert.deepEqual(nat.drops(), {});
+  });
+
   it('come through by the thousand', () => {
     const nat = new NatLab();
     for (let id = 0; id < 1000; id++) {
@@ -177,6 +223,16 @@ describe('fragments through the NAT', () => {
   });
 });
 
+function partsOfBob(id: number): Packet[] {
+  return fragments4(ipv4({ from: bob.v4, to: REMOTE }, udp(4000, 53, pattern(40))), id, 24);
+}
+
 function fromBob(id: number): Packet {
-  return fragments4(ipv4({ from: bob.v4, to: REMOTE }, udp(4000, 53, pattern(2000))), id, 1200)[1]!;
+  return partsOfBob(id)[1]!;
+}
+
+/** The parts of a datagram of some host of the world for a port that nobody has; `n` up to 64000. */
+function forged(n: number): Packet[] {
+  const from = `192.0.${n >>> 8}.${n & 255}`;
+  return fragments4(ipv4({ from, to: EXTERNAL }, udp(53, 9999, pattern(40))), n, 24);
 }

@@ -6,6 +6,7 @@ import {
   ipv6,
   join,
   type Packet,
+  pattern,
   TCP_ACK,
   TCP_SYN,
   type Transport,
@@ -277,6 +278,22 @@ describe('ICMP errors through the NAT', () => {
     assert.equal(nat.take('alice').length, 1);
     assert.deepEqual(nat.drops(), { 'nat-bad-icmp': 1 });
   });
+
+  for (const ip of [ipv4, ipv6]) {
+    it(`that are dropped on their way change nothing in what comes next, over ${ip.name}`, () => {
+      const [inside, remote, external] = ip === ipv4 ? [alice.v4, REMOTE, EXTERNAL] : [alice.v6, REMOTE_6, EXTERNAL_6];
+      const nat = new NatLab();
+      nat.send('alice', ip({ from: inside, to: remote }, udp(4000, 53, 'question')));
+      const out = nat.takeOne('world');
+      const quoted = packetOf(out);
+      const error = ip === ipv4 ? icmp4(3, 3, 0, quoted) : icmp6(1, 4, 0, quoted);
+      nat.send('world', ip({ from: remote, to: external, ttl: 1, hopLimit: 1 }, error));
+      assert.deepEqual(nat.drops(), { 'ttl-expired': 1 });
+      nat.take('world');
+      nat.send('world', ip({ from: remote, to: external }, udp(53, out.sourcePort, pattern(200))));
+      assert.deepEqual(Buffer.from(nat.takeOne('alice').bytes.subarray(8)), Buffer.from(pattern(200)));
+    });
+  }
 
   it('of a router inside leave with the external address (RFC 5508 REQ-5 (c))', () => {
     const nat = new NatLab();

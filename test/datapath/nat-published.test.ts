@@ -66,6 +66,15 @@ describe('a published port', () => {
     nat.take('bob');
   });
 
+  it('of a range as wide as nearly all ports leaves the others the rest', () => {
+    const nat = new NatLab({ published: [`udp * 1030-65500 ${bob.v4} 1030`] });
+    for (let port = 4000; port < 4030; port++) {
+      nat.send('alice', ipv4({ from: alice.v4, to: REMOTE }, udp(port, 53, 'x')));
+      const { sourcePort } = nat.takeOne('world');
+      assert.ok(sourcePort < 1030 || sourcePort > 65_500, `${sourcePort}`);
+    }
+  });
+
   it('outlives a change of the program for connections that exist, not for new ones', () => {
     const nat = new NatLab({ published: [`tcp * 8080 ${alice.v4} 80`] });
     nat.send('world', segment(REMOTE, 4000, EXTERNAL, 8080, TCP_SYN));
@@ -179,6 +188,23 @@ describe('basic NAT (1:1)', () => {
     nat.send('world', ipv4({ from: REMOTE, to: EXTERNAL }, raw(132, new Uint8Array(32))));
     assert.deepEqual(nat.drops(), { 'nat-protocol': 1 });
     nat.take('world');
+  });
+
+  it('keeps the checksums of DCCP and UDP-Lite right, which cover the addresses', () => {
+    const nat = new NatLab({ pairs: PAIRS });
+    for (const protocol of [33, 136]) {
+      const transport = {
+        protocol,
+        bytes: Uint8Array.from({ length: 24 }, (_, n) => (n === 6 || n === 7 ? 0 : n)),
+        checksumOffset: 6,
+      };
+      nat.send('bob', ipv4({ from: bob.v4, to: REMOTE }, transport));
+      const outside = ipv4({ from: '203.0.113.9', to: REMOTE }, transport);
+      assert.deepEqual(Buffer.from(nat.takeOne('world').bytes), Buffer.from(outside.bytes.subarray(20)));
+      nat.send('world', ipv4({ from: REMOTE, to: '203.0.113.9' }, transport));
+      const inside = ipv4({ from: REMOTE, to: bob.v4 }, transport);
+      assert.deepEqual(Buffer.from(nat.takeOne('bob').bytes), Buffer.from(inside.bytes.subarray(20)));
+    }
   });
 
   it('hairpins: NAPT to 1:1, 1:1 to NAPT, 1:1 to itself', () => {

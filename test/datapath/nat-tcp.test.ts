@@ -154,6 +154,20 @@ describe('NAT of TCP', () => {
     assert.ok(forged.lasts(120 * MINUTE));
   });
 
+  it('RFC 7857 section 7.1: keeps nothing alive for RSTs, in neither direction', () => {
+    const nat = new NatLab({ filtering: 'independent' });
+    const connection = new Connection(nat).out(TCP_SYN);
+    connection.in(TCP_ACK);
+    nat.send('world', segment(REMOTE_2, 90, EXTERNAL, connection.port, TCP_SYN));
+    nat.takeOne('alice');
+    assert.equal(nat.lab.nat.flows.count, 2);
+    nat.advance(3 * MINUTE);
+    connection.in(RST);
+    nat.send('alice', segment(ALICE, 4000, REMOTE_2, 90, RST | TCP_ACK));
+    nat.takeOne('world');
+    assert.ok(!connection.lasts(1.1 * MINUTE));
+  });
+
   it('lets a client use its port again while the entry of the old connection waits for its end', () => {
     const connection = new Connection(new NatLab()).open().out(TCP_FIN).in(TCP_FIN);
     connection.open();
@@ -241,6 +255,18 @@ describe('an unsolicited SYN', () => {
     new Connection(nat, REMOTE).out(TCP_SYN).in(TCP_SYN);
     nat.advance(7000);
     assert.deepEqual([nat.texts('world'), nat.drops()], [[], { 'nat-syn-held': 1 }]);
+  });
+
+  it('that is dropped in the end is nothing that the connection has heard', () => {
+    const nat = new NatLab();
+    const other = new Connection(nat, REMOTE_2).out(TCP_SYN);
+    nat.send('world', segment(REMOTE, 80, EXTERNAL, other.port, TCP_SYN));
+    new Connection(nat, REMOTE).out(TCP_SYN);
+    nat.advance(7000);
+    assert.deepEqual(nat.drops(), { 'nat-syn-held': 1 });
+    const { flows } = nat.lab.nat;
+    assert.deepEqual([flows.count, flows.state(0), flows.state(1)], [2, TCP_SYN_INSIDE, TCP_SYN_INSIDE]);
+    assert.deepEqual([flows.bytesIn(0), flows.bytesIn(1)], [0, 0]);
   });
 
   it('is held once, however often it comes', () => {

@@ -1,10 +1,11 @@
 // UDP through the NAT, seen from both sides: RFC 4787. Requirement numbers are in the names.
 import { strict as assert } from 'node:assert';
-import { GSO_UDP, ipv4, ipv6, type Packet, pattern, superFrame, udp } from '../support/frame-builders.js';
+import { ether, GSO_UDP, ipv4, ipv6, type Packet, pattern, superFrame, udp } from '../support/frame-builders.js';
 import {
   EXTERNAL,
   EXTERNAL_2,
   EXTERNAL_6,
+  GATEWAY_MAC,
   NatLab,
   type NatSettings,
   PLAIN_REMOTE,
@@ -14,6 +15,7 @@ import {
   STATIONS,
   type Station,
 } from '../support/nat-lab.js';
+import { arp } from '../support/network-frames.js';
 
 const ALICE = STATIONS.alice.v4;
 
@@ -228,6 +230,33 @@ describe('NAT mapping', () => {
     );
   });
 
+  it('leaves endpoints room among the inside addresses when strangers claim as many as there may be', () => {
+    const nat = new NatLab();
+    const { subscribers } = nat.lab.nat;
+    const strangers = subscribers.capacity - subscribers.capacity / 32;
+    for (let n = 0; n < strangers; n++) subscribers.addFlow(subscribers.findOrInsert(7, 6, n));
+    nat.send('alice', datagram('10.0.0.77', 4000, REMOTE, 53));
+    assert.deepEqual(nat.drops(), { 'nat-table-full': 1 });
+    nat.takeOne('alice');
+    assert.ok(speak(nat, 'bob', 4000) > 0);
+  });
+
+  it('counts a packet once that waits for the MAC of a station that the lab does not know', () => {
+    const nat = new NatLab();
+    const stranger = { ip: '10.0.0.77', from: '02:00:00:00:00:77' };
+    const question = datagram(stranger.ip, 4000, REMOTE, 53);
+    nat.lab.send('alice', ether({ from: stranger.from, to: GATEWAY_MAC }, question));
+    const { sourcePort } = nat.takeOne('world');
+    nat.send('world', datagram(REMOTE, 53, EXTERNAL, sourcePort, 'answer'));
+    nat.lab.ignoreDepartures();
+    nat.lab.send('alice', arp({ ...stranger, target: '10.0.0.1', to: GATEWAY_MAC, reply: true }));
+    assert.equal(nat.lab.take('alice').length, 1);
+    nat.lab.ignoreDepartures();
+    const { flows } = nat.lab.nat;
+    const bytes = 14 + 20 + 8;
+    assert.deepEqual([flows.bytesOut(0), flows.bytesIn(0)], [bytes + 'x'.length, bytes + 'answer'.length]);
+  });
+
   it('is made anew when the network loses its external address', () => {
     const nat = new NatLab();
     const port = speak(nat, 'alice', 4000);
@@ -235,6 +264,8 @@ describe('NAT mapping', () => {
     nat.send('alice', datagram(ALICE, 4000, REMOTE, 53));
     const { text, sourcePort } = nat.takeOne('world');
     assert.equal(text, `udp ${EXTERNAL_2}:${sourcePort} > ${REMOTE}:53`);
+    const { opened, deleted, flows } = nat.lab.nat;
+    assert.deepEqual([opened, deleted, flows.count], [2, 1, 1]);
     nat.send('world', datagram(REMOTE, 53, EXTERNAL, port));
     assert.deepEqual(nat.drops(), { 'no-route': 1 });
     nat.take('world');
@@ -277,7 +308,7 @@ describe('NAT filtering', () => {
     assert.match(nat.takeOne('world').text, /^error 3\/3 /);
   });
 
-  it('does not keep a mapping alive for those that it does not let in (RFC 7857 section 4)', () => {
+  it('does not keep a mapping alive for those that it does not let in (RFC 7857 section 7)', () => {
     const nat = new NatLab({ timers: { udp: 120 } });
     const port = speak(nat, 'alice', 4000);
     for (let n = 0; n < 3; n++) {

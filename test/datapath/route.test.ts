@@ -86,7 +86,7 @@ describe('router', () => {
     lab.expect({}, { 'ttl-expired': 2 });
   });
 
-  it('limits its errors for each network, and starts again', () => {
+  it('limits its errors for each port, and starts again', () => {
     const lab = routedLab();
     lab.advance(seconds(10));
     const last = fromWeb(ipv4({ ...V4, ttl: 1 }, udp(1, 2, 'x')));
@@ -96,6 +96,25 @@ describe('router', () => {
     lab.send('web', ...Array.from({ length: 50 }, () => last));
     assert.equal(lab.take('web').length, 20);
     lab.expect({}, { 'ttl-expired': 2050 });
+  });
+
+  it('answers others of the network while a station floods it with what deserves an error', () => {
+    const near = [
+      { address: '10.0.0.2', mac: WEB, port: 'web' },
+      { address: '10.0.0.3', mac: CACHE, port: 'cache' },
+    ];
+    const lab = createLab({
+      ports: ['web', 'cache'],
+      gateway: { addresses: ['10.0.0.1/24'], neighbours: near },
+    });
+    lab.advance(seconds(10));
+    const lost = fromWeb(ipv4({ ...V4, to: '192.0.2.1' }, udp(1, 2, 'x')));
+    for (let n = 0; n < 10; n++) lab.send('web', ...Array.from({ length: 50 }, () => lost));
+    assert.equal(lab.take('web').length, 120);
+    const packet = ipv4({ from: '10.0.0.3', to: '192.0.2.1' }, udp(1, 2, 'y'));
+    lab.send('cache', ether({ from: CACHE, to: BLUE }, packet));
+    const told = ipv4({ ...V4_ERROR, to: '10.0.0.3' }, icmpError(3, 0, packet));
+    lab.expect({ cache: [ether({ from: BLUE, to: CACHE }, told)] }, { 'no-route': 501 });
   });
 
   it('does not forward groups, broadcasts of subnets, link-local and loopback addresses', () => {
@@ -110,6 +129,15 @@ describe('router', () => {
     lab.send('web', fromWeb(local));
     const beyond = ipv6({ from: linkLocal(BLUE), to: 'fe80::2' }, icmpv6Error(1, 2, local));
     lab.expect({ web: [toWeb(beyond)] }, { 'no-route': 1 });
+  });
+
+  it('tells nobody of packets to all stations of a subnet (RFC 1812 section 4.3.2.7)', () => {
+    const lab = routedLab();
+    const packets = ['10.0.1.255', '10.0.0.255', '255.255.255.255', '224.0.0.251'].map((to) =>
+      fromWeb(ipv4({ ...V4, to }, udp(1, 2, 'x'))),
+    );
+    lab.send('web', ...packets);
+    lab.expect({}, { 'no-route': 4 });
   });
 
   it('tells senders what fits through where a packet may not be cut', () => {

@@ -2,7 +2,7 @@
 // and the sender is told, by the gateway or, where there is none, in the name of the destination.
 import { strict as assert } from 'node:assert';
 import { CAPTURE_ARRIVALS } from '../../src/datapath/program.js';
-import { NETWORK_DEPTH } from '../../src/tables/rate-limiter.js';
+import { PORT_DEPTH } from '../../src/tables/rate-limiter.js';
 import {
   type BuiltFrame,
   ether,
@@ -104,9 +104,9 @@ describe('too large a packet', () => {
 
   it('is not told more often than errors may be', () => {
     const lab = narrow();
-    const many = NETWORK_DEPTH + 30;
+    const many = PORT_DEPTH + 30;
     for (let n = 0; n < many; n += 10) lab.send('web', ...Array.from({ length: 10 }, () => toDb(large4)));
-    assert.equal(lab.take('web').length, NETWORK_DEPTH);
+    assert.equal(lab.take('web').length, PORT_DEPTH);
     lab.expect({}, { 'exceeds-mtu': many });
   });
 });

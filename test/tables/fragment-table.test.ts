@@ -26,8 +26,8 @@ class Rig {
   readonly table = new FragmentTable(new KeyedHash(0x5eed, 1, 2));
   now = 1000;
 
-  insert(id: number, source = 1): number {
-    return this.table.insert(0, UDP, id, address(source), address(2), 0, this.now);
+  insert(id: number, source = 1, isFirst = false): number {
+    return this.table.insert(0, UDP, id, address(source), address(2), 0, isFirst, this.now);
   }
 
   find(id: number, source = 1): number {
@@ -53,7 +53,7 @@ class Rig {
 describe('fragment table', () => {
   it('knows a packet by network, protocol, identification and both addresses', () => {
     const { table } = new Rig();
-    const entry = table.insert(3, UDP, 9, address(1), address(2), 0, 0);
+    const entry = table.insert(3, UDP, 9, address(1), address(2), 0, false, 0);
     assert.equal(table.find(3, UDP, 9, address(1), address(2), 0), entry);
     assert.equal(table.find(4, UDP, 9, address(1), address(2), 0), -1);
     assert.equal(table.find(3, 0x406, 9, address(1), address(2), 0), -1);
@@ -146,20 +146,29 @@ describe('fragment table', () => {
     assert.ok(rig.insert(1, 5000) >= 0, 'those that died wait no more');
   });
 
-  it('takes the place of complete packets, then of old ones, never of young ones', () => {
+  it('has room for packets that come in order when all that may wait do', () => {
+    const rig = new Rig();
+    for (let source = 1; source < 2000; source++) rig.insert(1, source);
+    assert.equal(rig.insert(2, 1), -1);
+    const entry = rig.insert(2, 1, true);
+    assert.ok(entry >= 0);
+    rig.settle(entry);
+    assert.equal(rig.insert(3, 1), -1, 'which does not make room for those that would wait');
+  });
+
+  it('takes the place of complete packets, then of dead ones, then of the oldest', () => {
     const rig = new Rig();
     for (let id = 0; id < FRAGMENT_CAPACITY; id++) {
-      const entry = rig.insert(id);
+      const entry = rig.insert(id, 1, true);
       rig.accept(entry, 0, 800, true);
-      rig.settle(entry);
+      if (id === 55) rig.table.condemn(entry, rig.now);
+      else rig.settle(entry);
       if (id === 77) rig.accept(entry, 800, 8, false);
     }
-    assert.ok(rig.insert(100_000) >= 0);
-    assert.equal(rig.find(77), -1);
-    assert.equal(rig.insert(100_001), -1);
-    rig.now += WAIT_MS;
-    assert.ok(rig.insert(100_001) >= 0);
-    assert.equal(rig.find(0), -1);
+    for (const [id, gone] of [77, 55, 0, 1].entries()) {
+      assert.ok(rig.insert(100_000 + id) >= 0);
+      assert.deepEqual([rig.find(gone), rig.find(2) >= 0], [-1, true], `${gone} has made room`);
+    }
     assert.equal(rig.table.count, FRAGMENT_CAPACITY);
   });
 

@@ -256,6 +256,14 @@ describe('mac table', () => {
       assert.equal(table.count, MAC_CAPACITY);
     });
 
+    it('of one network takes nothing from the others behind the same VTEP', () => {
+      for (let i = 0; i < 10; i++) learn(i, 5, 0, { network: BLUE });
+      for (let i = 0; i < 200; i++) learn(1000 + i, 5, 1, { network: RED, limit: 100 });
+      for (let i = 0; i < 10; i++) assert.equal(find(i, 1), 5, `station ${i}`);
+      assert.equal(table.count, 110);
+      assert.equal(find(1199, 1, { network: RED }), 5, 'and goes on learning its own');
+    });
+
     it('comes down to a limit that was lowered', () => {
       for (let i = 0; i < 1000; i++) learn(i, 5, 0, { limit: LIMIT });
       for (let i = 1000; i < 3000; i++) learn(i, 5, 0, { limit: 100 });

@@ -32,6 +32,8 @@ const STATES: Record<FlowState, number> = {
   closing: TCP_CLOSING,
   reset: TCP_RESET,
 };
+/** How much younger than the clock that it is shown with a flow can be: longer than any search takes. */
+const MOST_AHEAD_MS = 600_000;
 const STATE_NAMES = new Map(Object.entries(STATES).map(([name, state]) => [state, name as FlowState]));
 
 /** Number of a protocol by name or as decimal text; -1 when it is neither. */
@@ -64,7 +66,10 @@ export function addressText(family: 4 | 6, words: readonly number[]): string {
   return formatIpv6(view, 0);
 }
 
-/** `nowMs`: the clock of the worker. An ICMP query has an identifier instead of ports, and none at the remote side. */
+/**
+ * `nowMs`: the clock of the worker a moment ago, so that the flow may be younger. An ICMP query has an identifier instead of ports, and
+ * none at the remote side.
+ */
 export function viewFlow(flow: FlowRow, network: string, endpoint: string | null, nowMs: number): FlowView {
   const { family, protocol } = flow;
   const protocolName = PROTOCOL_NAMES.get(protocol) ?? String(protocol);
@@ -82,7 +87,14 @@ export function viewFlow(flow: FlowRow, network: string, endpoint: string | null
     bytesOut: flow.bytesOut,
     framesIn: flow.framesIn,
     bytesIn: flow.bytesIn,
-    ageSeconds: Math.floor(((nowMs - flow.createdMs) >>> 0) / 1000),
+    ageSeconds: ageSeconds(flow, nowMs),
     expiresSeconds: Math.max(0, Math.ceil(((flow.expiresMs - nowMs) | 0) / 1000)),
   };
+}
+
+/** Whole seconds since the flow was opened: up to 49 days, which is what the clock can tell. */
+function ageSeconds({ createdMs }: FlowRow, nowMs: number): number {
+  const elapsed = (nowMs - createdMs) | 0;
+  const isAhead = elapsed < 0 && elapsed > -MOST_AHEAD_MS;
+  return isAhead ? 0 : Math.floor((elapsed >>> 0) / 1000);
 }

@@ -9,7 +9,7 @@
  * RFC 826, RFC 4861, RFC 1122 section 3.2.1.3 (sources that cannot be), RFC 4291 section 2.5.
  */
 
-import { isIcmpError } from '../../frames/embedded-packet.js';
+import { isIcmpError, isIcmpSound } from '../../frames/embedded-packet.js';
 import {
   consume,
   drop,
@@ -113,8 +113,8 @@ function isDiscovery(frames: FrameVector, i: number, view: DataView): boolean {
 function isCredible(state: RouterState, i: number): boolean {
   const { frames, slab } = state;
   const { view } = slab;
-  const l3At = frames.l3At[i]!;
-  return ipv6.hopLimit(view, l3At) === icmpv6.HOP_LIMIT && icmp.code(view, frames.l4At[i]!) === 0;
+  if (ipv6.hopLimit(view, frames.l3At[i]!) !== icmpv6.HOP_LIMIT || icmp.code(view, frames.l4At[i]!) !== 0) return false;
+  return isIcmpSound(frames, view, i);
 }
 
 function hearDiscovery(state: RouterState, i: number, program: Program, now: number): void {

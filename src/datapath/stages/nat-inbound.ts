@@ -31,7 +31,7 @@ import { externalOf, insideOf } from '../nat-addresses.js';
 import { reasonOf } from '../nat-common.js';
 import { errorIn, errorOut } from '../nat-errors.js';
 import { beginFragment, endFragment, SETTLED } from '../nat-fragments.js';
-import { hasPorts, isOpening, sessionIn, sessionOut } from '../nat-sessions.js';
+import { hasPorts, hasSessionIn, isOpening, sessionIn, sessionOut } from '../nat-sessions.js';
 import { HOLD_SYN, type NatState } from '../nat-state.js';
 import { NAT, type Program, TRANSLATE_NONE, TRANSLATE_PORTS } from '../program.js';
 import type { RouterState } from '../router-state.js';
@@ -41,6 +41,8 @@ export function translateInbound(state: RouterState, program: Program, now: numb
   const { rules } = nat;
   const { count, verdict, network, family, destination } = frames;
   nat.flows.warmer.warm(frames, program);
+  // What an error of an earlier turn wanted, which was dropped or held before it was rewritten, is not for who has its row now.
+  nat.embedded.isChanged.fill(0, 0, count);
   for (let i = 0; i < count; i++) {
     if (verdict[i] !== ROUTING) continue;
     const inside = rules.insideOf(network[i]!);
@@ -85,7 +87,7 @@ function fromOutside(
     frames.translation[i] = TRANSLATE_DESTINATION;
     return;
   }
-  if (isReturnedSyn(state, nat, i, inside, now)) return;
+  if (isReturnedSyn(state, nat, i, inside)) return;
   if (!hasPorts(frames.protocol[i]!, family) && (!isLater || family === 4)) {
     drop(frames, i, DROP.natProtocol);
     return;
@@ -235,7 +237,7 @@ function refuse(
 }
 
 /** A held SYN whose time is up: refused, or forgotten when the inside has opened the connection meanwhile. True when it was one. */
-function isReturnedSyn(state: RouterState, nat: NatState, i: number, inside: number, now: number): boolean {
+function isReturnedSyn(state: RouterState, nat: NatState, i: number, inside: number): boolean {
   const { frames } = state;
   const { syns } = nat;
   if (syns.count === 0 || !isReturned(frames, i) || !isOpening(frames, state.slab.view, i)) return false;
@@ -244,7 +246,6 @@ function isReturnedSyn(state: RouterState, nat: NatState, i: number, inside: num
   const slot = syns.find(inside, frames.source, frames.destination, at, ports);
   if (slot < 0 || !syns.isReleased(slot)) return false;
   syns.remove(slot);
-  const session = sessionIn(nat, frames, state.slab.view, i, inside, now);
-  drop(frames, i, session >= 0 ? DROP.natSynHeld : DROP.natNoMapping);
+  drop(frames, i, hasSessionIn(nat, frames, i, inside) ? DROP.natSynHeld : DROP.natNoMapping);
   return true;
 }

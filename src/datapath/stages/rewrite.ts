@@ -149,6 +149,13 @@ function writeTransport(frames: FrameVector, i: number, view: DataView, before: 
     case ipv4.PROTOCOL_SCTP:
       // Its checksum (RFC 9260 section 6.8) covers ports but no addresses, and only addresses are translated.
       return;
+    case ipv4.PROTOCOL_DCCP:
+    case ipv4.PROTOCOL_UDP_LITE: {
+      // RFC 4340 section 9.1, RFC 3828 section 3.1: over the addresses too, and where UDP has it.
+      if (at + udp.HEADER_BYTES > frames.start[i]! + frames.length[i]!) return;
+      udp.setChecksum(view, at, checksum.update16(udp.checksum(view, at), before, after) || 0xffff);
+      return;
+    }
     default:
       return;
   }

@@ -56,11 +56,11 @@ export function route(state: RouterState, program: Program, now: number): void {
       continue;
     }
     const at = findRoute(frames, i, program);
+    if (at !== NO_ROUTE) egressNetwork[i] = program.routes[at + NETWORK_AT]!;
     if (at === NO_ROUTE || isNeverRouted(frames, i, program, at)) {
       drop(frames, i, DROP.noRoute);
       continue;
     }
-    egressNetwork[i] = program.routes[at + NETWORK_AT]!;
     frames.routeFlags[i] = program.routes[at + FLAGS_AT]!;
     if (isOwn(state, i, egressNetwork[i]!)) {
       deliverLocally(state, i, program);
