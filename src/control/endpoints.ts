@@ -76,7 +76,8 @@ async function enterEndpoint(
       throw error;
     });
     if (claimed.granted) {
-      transaction.onUndo('claim what the endpoint has', () => cluster.release([wish.name]));
+      // Not before: there may have been one of this name, which had part of it, and which is there again then.
+      transaction.onTakenBack('claim what the endpoint has', () => cluster.release([wish.name]));
       transaction.onUndo('add endpoint', undo);
       return record;
     }
@@ -167,7 +168,9 @@ export async function deleteEndpoints(
 /** Once they are deleted, others may have their names and addresses. */
 function releaseClaims({ cluster, state }: Context, transaction: Transaction, specs: readonly EndpointSpec[]): void {
   const shared = specs.filter(({ network }) => isShared(state.network(network).spec)).map(({ name }) => name);
-  if (cluster !== null && shared.length > 0) transaction.onCommit('release claims', () => cluster.release(shared));
+  if (cluster === null || shared.length === 0) return;
+  transaction.onCommit('release claims', () => cluster.release(shared));
+  transaction.onTakenBack('release claims', () => cluster.release(shared));
 }
 
 /** Sees to it that the flows of endpoints end once they are deleted. */

@@ -15,6 +15,7 @@ export class Transaction {
   /** Whether there is anything to save. */
   isChange = false;
   private readonly undos: Step[] = [];
+  private readonly afterUndos: Step[] = [];
   private readonly commits: Step[] = [];
   private readonly events: NewEvent[] = [];
 
@@ -27,6 +28,12 @@ export class Transaction {
   onUndo(what: string, run: () => void | Promise<void>): void {
     this.isChange = true;
     this.undos.push({ what, run });
+  }
+
+  /** Registers what is to be done when everything has been taken back, and the state is what it was before. */
+  onTakenBack(what: string, run: () => void | Promise<void>): void {
+    this.isChange = true;
+    this.afterUndos.push({ what, run });
   }
 
   /** Registers what can only be done when the change cannot be taken back any more. */
@@ -51,6 +58,8 @@ export class Transaction {
   async rollback(report: ReportStep): Promise<void> {
     await runAll(this.undos.reverse(), report);
     this.undos.length = 0;
+    await runAll(this.afterUndos, report);
+    this.afterUndos.length = 0;
   }
 }
 

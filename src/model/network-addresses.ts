@@ -95,6 +95,12 @@ export class NetworkAddresses {
     for (const pool of this.pools) pool.beginAt(place);
   }
 
+  /** Name of the endpoint that has the address, or one of the owners above; null when nobody has it. */
+  ownerOf(address: string): string | null {
+    const ip = parseIp(address);
+    return ip === null ? null : (this.poolOf(ip)?.ownerOf(ip.value) ?? null);
+  }
+
   /** With the prefix length of its subnet, e.g. `10.0.0.2/24`. */
   withPrefix(address: string): string {
     const prefix = this.poolOf(ipFrom(address))?.subnet.prefix ?? 128;

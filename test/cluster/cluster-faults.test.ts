@@ -5,7 +5,16 @@ import { keyOf } from '../../src/compile/network-key.js';
 import { EtcdSession } from '../../src/control/cluster/etcd-session.js';
 import { Counters, TOTAL, totalAt } from '../../src/datapath/counters.js';
 import { RemoteTable } from '../../src/tables/remote-table.js';
-import { bindings, ClusterLab, eventsOf, floods, type Host, networkNames, until } from '../support/cluster-lab.js';
+import {
+  bindings,
+  ClusterLab,
+  eventsOf,
+  floods,
+  type Host,
+  networkNames,
+  until,
+  untilAsked,
+} from '../support/cluster-lab.js';
 import { EtcdServer } from '../support/etcd-server.js';
 
 const OVERLAY = { name: 'ov', type: 'overlay' as const, subnets: ['10.90.0.0/24'], overlay: { vni: 5000 } };
@@ -111,6 +120,36 @@ describe('a cluster in trouble', function cluster() {
       a.lab.controller.createEndpoint({ name: 'thief', network: 'ov', ip: [taken] }),
       /an address of host b/,
     );
+  });
+
+  it('says who has what this host believed to have, and takes it back when it is free', async () => {
+    const hostVnic = ['10.91.0.9'];
+    const own = { name: 'own', type: 'overlay' as const, subnets: ['10.91.0.0/24'], overlay: { vni: 6000, hostVnic } };
+    await a.lab.controller.createNetwork(own);
+    await a.lab.controller.createEndpoint({ name: 'app', network: 'own', ip: ['10.91.0.7'] });
+    const keys = hostVnic.concat('10.91.0.7').map((address) => `/weft/claims/own/ip/${address}`);
+    const ownerOf = (key: string) => etcd.control('get', key, '--print-value-only');
+    const owner = await ownerOf(keys[0]!);
+    await untilAsked('the claims are entered', async () => (await ownerOf(keys[1]!)) === owner);
+    for (const key of keys) await etcd.control('put', key, 'c somebody');
+    await until('a has heard of it', () => {
+      const { hosts } = a.lab.controller.clusterView();
+      return hosts.find(({ host }) => host === 'c')?.addresses === 2;
+    });
+    await a.lab.controller.patchNetwork('own', { ageingSeconds: 60 });
+    await a.lab.controller.patchEndpoint('app', { aliases: ['www'] });
+    // Another session says it again.
+    const said = () => new Set(a.lab.controller.status().warnings.filter((text) => text.includes('contradicts')));
+    await until('a says so', () => said().size === 2);
+    assert.deepEqual(
+      [...said()],
+      [
+        'the host vNIC of network own contradicts the cluster: 10.91.0.9 belongs to host c; delete that one',
+        'endpoint app contradicts the cluster: 10.91.0.7 belongs to host c; delete it, or that one',
+      ],
+    );
+    for (const key of keys) await etcd.control('del', key);
+    for (const key of keys) await untilAsked('a has it again', async () => (await ownerOf(key)) === owner);
   });
 
   it('takes keys that were deleted under way for a wiped etcd', async () => {

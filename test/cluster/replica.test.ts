@@ -1,8 +1,9 @@
 /** Keys, values and the copy of them: what is understood, what is told as a change, what stays when etcd has lost it. */
 import assert from 'node:assert/strict';
 import { ClusterKeys, endOfPrefix } from '../../src/control/cluster/keys.js';
-import { hostRecordFrom, stationRecordFrom, vtepRecordFrom } from '../../src/control/cluster/records.js';
+import { hostRecordFrom, stationOf, stationRecordFrom, vtepRecordFrom } from '../../src/control/cluster/records.js';
 import { Replica } from '../../src/control/cluster/replica.js';
+import { parseEndpointRequest } from '../../src/model/endpoint-request.js';
 
 const keys = new ClusterKeys('/weft');
 const MAC = '02:00:5e:10:00:01';
@@ -60,6 +61,19 @@ describe('values of the cluster', () => {
     assert.deepEqual(vtepRecordFrom(VTEP), { address: '192.0.2.2' });
     assert.equal(stationRecordFrom(STATION)?.ip[0], '10.0.0.2');
     assert.equal(hostRecordFrom(HOST)?.instance, 'i');
+  });
+
+  it('of every endpoint that a host can have are read', () => {
+    const staticMacs = Array.from(
+      { length: 1024 },
+      (_, n) => `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`,
+    );
+    const aliases = ['www', '_ldap._tcp', `${'a'.repeat(60)}.${'b'.repeat(60)}`];
+    const publish = Array.from({ length: 256 }, (_, n) => `${8000 + n}:80/tcp`);
+    const wish = parseEndpointRequest({ name: 'web', network: 'ov', staticMacs, aliases, publish });
+    assert.ok(wish.ok, JSON.stringify(wish));
+    const station = stationOf({ ...wish.value, mac: '02:00:5e:10:00:01', ifname: 'eth0', compartment: 'web' });
+    assert.deepEqual(stationRecordFrom(JSON.stringify(station)), station);
   });
 
   it('that do not are none', () => {

@@ -211,6 +211,23 @@ describe('apply', () => {
     assert.deepEqual(await summary(next), []);
   });
 
+  it('lets nobody adopt a namespace that goes with its compartment', async () => {
+    await apply(LAB);
+    const before = lab.snapshot();
+    for (const name of ['db', 'other']) {
+      const next = changed((file) => {
+        delete file.compartments.db;
+        file.compartments[name] = { netns: '/run/netns/db' };
+        file.endpoints['db-back']!.compartment = name;
+      });
+      await assert.rejects(
+        apply(next),
+        /cannot adopt \/run\/netns\/db: weft made it, and removes it with compartment db/,
+      );
+    }
+    assert.deepEqual(lab.snapshot(), before);
+  });
+
   it('brings a compartment back whose namespace is gone', async () => {
     await apply(LAB);
     lab.machine.endNamespace('/run/netns/db');

@@ -34,6 +34,8 @@ export class ClusterClaims {
     const own = outcome.entries.filter(({ value }) => value === owner).map(({ key }) => key);
     // What a former endpoint of this host has left, which is not taken out of etcd yet.
     if (!outcome.succeeded && own.length > 0) {
+      // What is just being taken out would take the new claim with it.
+      await publisher.settled();
       outcome = await ask((session) => this.enter(session, record, claims, new Set(own)));
     }
     if (outcome.succeeded) {

@@ -32,8 +32,8 @@ export interface ClusterLink {
    */
   claim(record: EndpointRecord): Promise<Claimed>;
   /**
-   * Endpoints that are not here (any more): what was claimed for them is free when it resolves. While etcd is away that happens later, and it
-   * resolves at once.
+   * Endpoints that are not here (any more): what was claimed for them is free when it resolves, all but what an endpoint has that is here.
+   * While etcd is away that happens later, and it resolves at once.
    */
   release(endpoints: readonly string[]): Promise<void>;
 

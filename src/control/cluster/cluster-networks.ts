@@ -12,11 +12,13 @@ import { RequestError } from '../../model/problems.js';
 import { type Context, warn } from '../context.js';
 import type { MutationQueue } from '../mutation-queue.js';
 import { addNetwork, changeNetwork, deleteNetwork } from '../networks.js';
-import type { Condition, EtcdSession, Operation } from './etcd-session.js';
+import { listNames } from '../refusals.js';
+import type { Transaction } from '../transaction.js';
+import type { Condition, Delta, EtcdSession, Operation } from './etcd-session.js';
 import type { ClusterKeys } from './keys.js';
 import { hostOfOwner } from './records.js';
 import type { Replica } from './replica.js';
-import { isShared, sharedTextOf, specFromShared, whyContradicting } from './shared-network.js';
+import { fixedTextOf, isShared, sharedTextOf, specFromShared, whyContradicting } from './shared-network.js';
 
 const MAX_ATTEMPTS = 8;
 
@@ -32,6 +34,8 @@ export interface ClusterNetworksParts {
   ask<T>(question: (session: EtcdSession) => Promise<T>): Promise<T>;
   /** Enters a network again that etcd has lost. */
   reenter(network: string): void;
+  /** What this host has written itself, at a revision. */
+  onDeltas(deltas: readonly Delta[], revision: number): void;
 }
 
 export class ClusterNetworks {
@@ -69,7 +73,7 @@ export class ClusterNetworks {
     const key = this.parts.keys.network(spec.name);
     const value = sharedTextOf(spec);
     if (this.parts.replica.value(key) === value) return;
-    await this.guarded(async (session) => {
+    const revision = await this.guarded(async (session) => {
       if ((await session.read(key)) === null) {
         throw new RequestError(
           'conflict',
@@ -79,6 +83,8 @@ export class ClusterNetworks {
       }
       return { conditions: [{ key, is: 'present' }], operations: [{ put: key, value }] };
     });
+    // At once, not when the watch tells of it: the change may have to be taken back before.
+    this.parts.onDeltas([{ key, value, modRevision: revision }], revision);
   }
 
   /** Also releases what this host has on it. */
@@ -119,26 +125,17 @@ export class ClusterNetworks {
         if (text === null) {
           this.missing.delete(network);
           if (record === undefined || !isShared(record.spec)) return;
-          if (record.endpoints.size === 0) return deleteNetwork(context, transaction, network, false, true);
-          this.parts.reenter(network);
-          return;
+          if (record.endpoints.size > 0) return this.parts.reenter(network);
+          if (await this.isOutdated(network, null)) return;
+          return deleteNetwork(context, transaction, network, false, true);
         }
         if (record !== undefined && !isShared(record.spec)) {
           throw new RequestError('conflict', `a network of this host has the name ${network}`, 'delete that one');
         }
-        const parsed = specFromShared(network, text, this.parts.defaults, record?.spec ?? null);
-        if (!parsed.ok) {
-          const message = parsed.problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
-          throw new RequestError(
-            'invalid-request',
-            message,
-            'weft.yaml says where the VTEP is: overlay: {vtep: ADDRESS}',
-          );
-        }
-        const spec = parsed.value;
-        if (record === undefined) await addNetwork(context, transaction, spec, true);
-        else if (sharedTextOf(record.spec) !== sharedTextOf(spec)) {
-          this.checkChange(record.spec, spec);
+        if (record === undefined) await addNetwork(context, transaction, this.specFrom(network, text, null), true);
+        else if (sharedTextOf(record.spec) !== text) {
+          if (this.isAnother(record.spec, text)) return this.replace(transaction, record, text);
+          const spec = this.specFrom(network, text, record.spec);
           await changeNetwork(context, transaction, network, spec, true);
         }
         this.missing.delete(network);
@@ -164,13 +161,41 @@ export class ClusterNetworks {
     warn(context, message, 'network', network);
   }
 
-  /** What stations stand on does not change while a network lives: another one has got its name. */
-  private checkChange(former: NetworkSpec, spec: NetworkSpec): void {
-    const fixed = ({ subnets, gateway, overlay }: NetworkSpec) =>
-      `${overlay?.vni} ${overlay?.port} ${subnets} ${gateway}`;
-    if (fixed(former) === fixed(spec)) return;
-    const message = `it has another VNI, UDP port or subnets there (${spec.overlay?.vni}, ${spec.subnets.join(', ')}) than here`;
-    throw new RequestError('conflict', message, 'delete it on one side and create it again');
+  /** Whether it is not a change of a network, but another one that has got its name. What a host has of its own may fit either. */
+  private isAnother(spec: NetworkSpec, text: string): boolean {
+    const candidates = [spec, null].map((own) => specFromShared(spec.name, text, this.parts.defaults, own));
+    const understood = candidates.find(({ ok }) => ok);
+    return understood?.ok === true && fixedTextOf(understood.value) !== fixedTextOf(spec);
+  }
+
+  /** It takes the place of the one that had its name here while this host was away, unless that is in use. */
+  private async replace(transaction: Transaction, { endpoints, spec }: NetworkRecord, text: string): Promise<void> {
+    const { context } = this.parts;
+    const fresh = this.specFrom(spec.name, text, null);
+    if (endpoints.size > 0) {
+      const { overlay, subnets } = fresh;
+      const what = `VNI ${overlay?.vni}${subnets.length === 0 ? '' : `, ${subnets.join(', ')}`}`;
+      const message = `it was made anew (${what}) and this host has ${listNames('endpoint', endpoints)} on the former one`;
+      throw new RequestError('conflict', message, 'delete them');
+    }
+    if (await this.isOutdated(spec.name, text)) return;
+    await deleteNetwork(context, transaction, spec.name, false, true);
+    await addNetwork(context, transaction, fresh, true);
+    this.missing.delete(spec.name);
+  }
+
+  /** This host may have deleted and entered it again, and the watch has told of the first half only. What comes has it looked at again. */
+  private async isOutdated(network: string, text: string | null): Promise<boolean> {
+    const entry = await this.parts.ask((session) => session.read(this.parts.keys.network(network)));
+    return (entry?.value ?? null) !== text;
+  }
+
+  /** The network as this host is to have it, as new or with what it has of its own in `current`. */
+  private specFrom(network: string, text: string, current: NetworkSpec | null): NetworkSpec {
+    const parsed = specFromShared(network, text, this.parts.defaults, current);
+    if (parsed.ok) return parsed.value;
+    const message = parsed.problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
+    throw new RequestError('invalid-request', message, 'weft.yaml says where the VTEP is: overlay: {vtep: ADDRESS}');
   }
 
   private checkAgainst(spec: NetworkSpec, key: string, value: string): void {
@@ -185,12 +210,13 @@ export class ClusterNetworks {
     if (why !== null) throw new RequestError('conflict', why, 'choose another one');
   }
 
+  /** Resolves with the revision at which it has happened. */
   private async guarded(
     plan: (session: EtcdSession) => Promise<{ conditions: Condition[]; operations: Operation[] }>,
-  ): Promise<void> {
+  ): Promise<number> {
     const { keys, ask } = this.parts;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const hasHappened = await ask(async (session) => {
+      const outcome = await ask(async (session) => {
         const guard = await session.read(keys.guard);
         const { conditions, operations } = await plan(session);
         const isUnchanged: Condition =
@@ -198,9 +224,9 @@ export class ClusterNetworks {
             ? { key: keys.guard, is: 'absent' }
             : { key: keys.guard, is: 'unchanged', modRevision: guard.modRevision };
         const put: Operation = { put: keys.guard, value: this.parts.owner };
-        return (await session.transact([isUnchanged, ...conditions], [put, ...operations])).succeeded;
+        return session.transact([isUnchanged, ...conditions], [put, ...operations]);
       });
-      if (hasHappened) return;
+      if (outcome.succeeded) return outcome.revision;
     }
     throw new RequestError('unavailable', 'other hosts change networks of the cluster all the time', 'try again');
   }

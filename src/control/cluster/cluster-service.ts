@@ -24,7 +24,7 @@ import type { ClusterOptions } from './cluster-options.js';
 import { ClusterStations } from './cluster-stations.js';
 import { viewCluster } from './cluster-view.js';
 import { ClusterConnection, type LinkState } from './connection.js';
-import type { Delta, EtcdSession } from './etcd-session.js';
+import type { Delta, Entry, EtcdSession } from './etcd-session.js';
 import { reasonOf } from './fault-reason.js';
 import { forgetHost } from './forget-host.js';
 import { ClusterKeys } from './keys.js';
@@ -83,7 +83,7 @@ export class ClusterService implements ClusterLink {
       state,
       host: options.host,
       vtepOf: (network) => (this.context === null ? null : vtepAddressOf(this.context, network)),
-      onConflict: (endpoint, taken) => this.conflict(endpoint, taken),
+      onConflict: (object, name, taken) => this.conflict(object, name, taken),
       onFault: (session, error) => this.connection.fault(session, error),
     });
     const ask = <T>(question: (session: EtcdSession) => Promise<T>) => this.ask(question);
@@ -120,6 +120,7 @@ export class ClusterService implements ClusterLink {
       ...{ keys, replica, owner, context, queue, defaults: this.parts.defaults },
       ask: (question) => this.ask(question),
       reenter: (network) => this.publisher.enterNetwork(network),
+      onDeltas: (deltas, revision) => this.learn(deltas, revision),
     });
     for (const [name, { spec }] of context.state.networks) if (isShared(spec)) this.stations.enter(name);
     context.events.listen((event) => this.heard(event));
@@ -158,6 +159,9 @@ export class ClusterService implements ClusterLink {
 
   async addNetwork(record: NetworkRecord): Promise<void> {
     await this.networks?.add(record, this.publisher.hostClaimsOf(record));
+    // When its deletion is taken back, everything that this host had on it is gone from etcd.
+    this.publisher.touchNetwork(record.spec.name);
+    for (const name of record.endpoints) this.publisher.touchEndpoint(name);
   }
 
   async changeNetwork(spec: NetworkSpec): Promise<void> {
@@ -276,10 +280,12 @@ export class ClusterService implements ClusterLink {
     if (type === 'network-deleted') this.networks?.retry();
   }
 
-  private conflict(name: string, taken: readonly string[]): void {
+  private conflict(object: 'endpoint' | 'network', name: string, taken: readonly Entry[]): void {
     if (this.context === null) return;
-    const whose = taken.map((key) => this.claims.describe(key, this.replica.value(key) ?? '?')).join(', ');
-    const message = `endpoint ${name} contradicts the cluster: ${whose}; delete it, or that one`;
-    warn(this.context, message, 'endpoint', name);
+    const whose = taken.map(({ key, value }) => this.claims.describe(key, value)).join(', ');
+    const isEndpoint = object === 'endpoint';
+    const what = isEndpoint ? `endpoint ${name}` : `the host vNIC of network ${name}`;
+    const remedy = isEndpoint ? 'delete it, or that one' : 'delete that one';
+    warn(this.context, `${what} contradicts the cluster: ${whose}; ${remedy}`, object, name);
   }
 }

@@ -165,7 +165,7 @@ export class ClusterConnection {
     this.parts.onChanges(changes);
     const stop = await this.keep(session, lease, end);
     let isOver = false;
-    await session.watch(keys.root, all.revision + 1, {
+    const watching = session.watch(keys.root, all.revision + 1, {
       changed: (deltas, revision) => {
         // What comes behind the reason for the end is for the next session to read.
         if (isOver) return;
@@ -176,6 +176,10 @@ export class ClusterConnection {
         this.parts.onChanges(replica.apply(deltas, revision, (key) => this.mayLinger(key, false)));
       },
       ended: end,
+    });
+    await watching.catch((error: unknown) => {
+      stop();
+      throw error;
     });
     return { connection: { session, presence }, entries: all.entries, stop };
   }

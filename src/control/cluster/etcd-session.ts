@@ -19,6 +19,8 @@ const PING_ANSWER_MS = 3000;
 const PAGE_KEYS = 2000;
 /** Operations of one transaction; etcd allows 128 (--max-txn-ops). */
 export const MAX_OPERATIONS = 100;
+/** Characters of the keys and values of one transaction; etcd takes 1.5 MiB (--max-request-bytes), and a character has up to 3 bytes. */
+const MAX_CHARACTERS = 256 * 1024;
 
 /** etcd.proto: enum values of Compare. */
 const EQUAL = 0;
@@ -140,20 +142,21 @@ export class EtcdSession {
     return { succeeded: response.succeeded, revision: Number(response.header.revision), entries };
   }
 
-  /** Deletes those of the keys that have the value, at most MAX_OPERATIONS. */
-  async removeEqual(keys: readonly string[], value: string): Promise<void> {
+  /** Deletes those of the keys that have the value, at most MAX_OPERATIONS. False, and nothing happens, when the condition does not hold. */
+  async removeEqual(keys: readonly string[], value: string, condition: Condition): Promise<boolean> {
     const success = keys.map(
       (key): IRequestOp => ({
         request_txn: { compare: [compareOf({ key, is: 'equal', value })], success: [requestOf({ delete: key })] },
       }),
     );
-    await this.client.kv.txn({ success });
+    const { succeeded } = await this.client.kv.txn({ compare: [compareOf(condition)], success });
+    return succeeded;
   }
 
   /** Puts those of the keys that are not there. */
   async putAbsent(entries: readonly { key: string; value: string }[]): Promise<void> {
-    for (let first = 0; first < entries.length; first += MAX_OPERATIONS) {
-      const success = entries.slice(first, first + MAX_OPERATIONS).map(
+    for (const part of inParts(entries, ({ key, value }) => key.length + value.length)) {
+      const success = part.map(
         ({ key, value }): IRequestOp => ({
           request_txn: { compare: [compareOf({ key, is: 'absent' })], success: [requestOf({ put: key, value })] },
         }),
@@ -209,6 +212,22 @@ export class EtcdSession {
     this.isClosed = true;
     this.client.close();
   }
+}
+
+/** As few parts as possible of which each fits into a transaction, unless it is one row that does not. */
+export function* inParts<T>(rows: readonly T[], lengthOf: (row: T) => number): Iterable<T[]> {
+  let part: T[] = [];
+  let length = 0;
+  for (const row of rows) {
+    if (part.length === MAX_OPERATIONS || (part.length > 0 && length + lengthOf(row) > MAX_CHARACTERS)) {
+      yield part;
+      part = [];
+      length = 0;
+    }
+    part.push(row);
+    length += lengthOf(row);
+  }
+  if (part.length > 0) yield part;
 }
 
 function entryOf(kv: { key: Buffer; value: Buffer; mod_revision: string }): Entry {

@@ -1,6 +1,6 @@
 /** Releases what a host had that does not come back, or that came back without what it had. */
 import { RequestError } from '../../model/problems.js';
-import type { Entry, EtcdSession } from './etcd-session.js';
+import type { Condition, Entry, EtcdSession } from './etcd-session.js';
 import type { ClusterKeys } from './keys.js';
 import { hostOfOwner, hostRecordFrom, ownerText } from './records.js';
 
@@ -12,9 +12,14 @@ export async function forgetHost(session: EtcdSession, keys: ClusterKeys, host: 
   const owner = record === null ? null : ownerText(host, record.instance);
   const left = entries.filter((entry) => isLeft(keys, entry, host, owner));
   if (left.length === 0) throw record === null ? unknown(host) : present(host, record.since);
+  const presenceKey = keys.host(host);
+  // A host that comes back in the meantime has the same claims as before, and they are its own.
+  const isAway: Condition[] = presence === undefined ? [{ key: presenceKey, is: 'absent' }] : [];
   for (const { key, modRevision } of left) {
-    // Not if it has come back in the meantime and says the same again.
-    await session.transact([{ key, is: 'unchanged', modRevision }], [{ delete: key }]);
+    const conditions: Condition[] = [...isAway, { key, is: 'unchanged', modRevision }];
+    const { entries: back } = await session.transact(conditions, [{ delete: key }], [presenceKey]);
+    const returned = isAway.length === 0 || back[0] === undefined ? null : hostRecordFrom(back[0].value);
+    if (returned !== null) throw present(host, returned.since);
   }
 }
 

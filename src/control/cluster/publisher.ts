@@ -6,7 +6,14 @@
  * another one that has taken its name.
  */
 import type { DesiredState, EndpointRecord, NetworkRecord } from '../../model/desired-state.js';
-import { type Condition, type EtcdSession, MAX_OPERATIONS, type Operation } from './etcd-session.js';
+import {
+  type Condition,
+  type Entry,
+  type EtcdSession,
+  inParts,
+  MAX_OPERATIONS,
+  type Operation,
+} from './etcd-session.js';
 import type { ClaimKind, ClusterKeys } from './keys.js';
 import { ownerText, stationOf } from './records.js';
 import { isShared, sharedTextOf } from './shared-network.js';
@@ -17,8 +24,8 @@ export interface PublisherParts {
   host: string;
   /** Address of the VTEP that this host has for a network; null while there is none. */
   vtepOf(network: string): string | null;
-  /** Claims of an endpoint (or of the host vNIC) that is here belong to another host. */
-  onConflict(whose: string, taken: readonly string[]): void;
+  /** Claims of an endpoint that is here, or of the host vNIC of a network, belong to somebody else. */
+  onConflict(object: 'endpoint' | 'network', name: string, taken: readonly Entry[]): void;
   onFault(session: EtcdSession, error: Error): void;
 }
 
@@ -78,6 +85,11 @@ export class Publisher {
     if (parsed?.kind === 'vtep') this.touchNetwork(parsed.network);
     else if (parsed?.kind === 'endpoint') this.touchEndpoint(parsed.name);
     else if (parsed?.kind === 'claim' && value === null) this.touchClaimant(parsed.network, parsed.value);
+    else if (parsed?.kind === 'claim' && known === undefined && !this.isNeeded(key)) {
+      // Another host has entered it again after a loss of data, and does not know that it was given back meanwhile.
+      this.leftovers.add(key);
+      this.wake();
+    }
   }
 
   /** A network that etcd has lost is entered again by whoever has it; the first one wins. */
@@ -108,7 +120,7 @@ export class Publisher {
 
   /** Resolves when what was touched is in etcd, or is to wait for another session. */
   async settled(): Promise<void> {
-    await this.running;
+    while (this.running !== null) await this.running;
   }
 
   /** Keys and values of the claims of an endpoint of a shared network. Static MACs behind it are the user's to keep apart. */
@@ -140,28 +152,33 @@ export class Publisher {
     const { state, keys } = this.parts;
     for (const [name, { spec }] of state.networks) if (isShared(spec)) this.networks.add(name);
     for (const name of state.endpoints.keys()) this.endpoints.add(name);
-    const wanted = new Set<string>();
-    for (const record of state.networks.values()) {
-      if (isShared(record.spec)) for (const key of this.hostClaimsOf(record).keys()) wanted.add(key);
-    }
-    for (const record of state.endpoints.values()) {
-      if (!this.isOfShared(record)) continue;
-      const { network, name } = record.spec;
-      for (const key of this.claimsOf(record).keys()) wanted.add(key);
-      wanted.add(keys.endpoint(network, this.parts.host, name));
-    }
     // What is left of endpoints and networks that went while etcd was away.
     for (const key of this.stored.keys()) {
       const parsed = keys.parse(key);
       if (parsed?.kind === 'vtep') this.networks.add(parsed.network);
       else if (parsed?.kind === 'endpoint') this.inherit(parsed.name, key);
-      else if (!wanted.has(key)) this.leftovers.add(key);
+      else if (!this.isNeeded(key)) this.leftovers.add(key);
     }
     this.wake();
   }
 
+  /** Whether an endpoint or a host vNIC that is here now has what the key claims. */
+  private isNeeded(key: string): boolean {
+    const { keys, state } = this.parts;
+    const parsed = keys.parse(key);
+    const network = parsed?.kind === 'claim' ? state.networks.get(parsed.network) : undefined;
+    if (parsed?.kind !== 'claim' || network === undefined || !isShared(network.spec)) return false;
+    const { what, value } = parsed;
+    const { macs, addresses } = network;
+    const whose = what === 'name' ? value : what === 'mac' ? macs.get(value) : addresses.ownerOf(value);
+    const isOfEndpoint = typeof whose === 'string' && network.endpoints.has(whose);
+    return (isOfEndpoint ? this.claimsOf(state.endpoint(whose)) : this.hostClaimsOf(network)).has(key);
+  }
+
   private touchClaimant(network: string, value: string): void {
-    for (const name of this.parts.state.networks.get(network)?.endpoints ?? []) {
+    const record = this.parts.state.networks.get(network);
+    if (record?.hostMac === value || record?.hostAddresses.includes(value)) this.touchNetwork(network);
+    for (const name of record?.endpoints ?? []) {
       const { spec } = this.parts.state.endpoint(name);
       if (name === value || spec.mac === value || spec.ip.includes(value)) {
         this.touchEndpoint(name);
@@ -175,10 +192,17 @@ export class Publisher {
     // After whatever is being done now: what changes together is written together.
     this.running = new Promise<void>((resolve) => setImmediate(resolve))
       .then(() => this.work(connection))
-      .catch((error: unknown) => this.parts.onFault(connection.session, error as Error))
-      .finally(() => {
+      .then(
+        () => true,
+        (error: unknown) => {
+          this.parts.onFault(connection.session, error as Error);
+          return false;
+        },
+      )
+      .then((isDone) => {
         this.running = null;
-        if (this.connection !== connection) this.wake();
+        // What was touched between the last look and now has woken nobody.
+        if (this.connection !== connection || (isDone && this.hasWork)) this.wake();
       });
   }
 
@@ -217,7 +241,9 @@ export class Publisher {
       const changes: Changes = new Map();
       this.note(changes, keys.vtep(network, host), address === null ? null : JSON.stringify({ address }));
       await this.write(connection, network, changes);
-      if (isHere) await this.claimAgain(connection, network, this.hostClaimsOf(record), `the host vNIC of ${network}`);
+      if (!isHere) continue;
+      const taken = await this.claimAgain(connection, network, this.hostClaimsOf(record));
+      if (taken.length > 0) this.parts.onConflict('network', network, taken);
     }
   }
 
@@ -235,7 +261,8 @@ export class Publisher {
     for (const name of names) {
       const record = this.parts.state.endpoints.get(name);
       const isHere = record !== undefined && this.isOfShared(record);
-      if (isHere) await this.claimAgain(connection, record.spec.network, this.claimsOf(record), name);
+      const taken = isHere ? await this.claimAgain(connection, record.spec.network, this.claimsOf(record)) : [];
+      if (taken.length > 0) this.parts.onConflict('endpoint', name, taken);
       const wanted = isHere ? this.wantedOf(record) : NOTHING;
       for (const key of this.keysOf(name)) {
         if (wanted.has(key)) continue;
@@ -275,14 +302,13 @@ export class Publisher {
     return wanted;
   }
 
-  /** Claims that should be there and are not, after a loss of data. */
+  /** Claims that should be there and are not, after a loss of data. Resolves with those that others turn out to have. */
   private async claimAgain(
     { session }: Connection,
     network: string,
     claims: ReadonlyMap<string, string>,
-    whose: string,
-  ): Promise<void> {
-    const taken: string[] = [];
+  ): Promise<Entry[]> {
+    const taken: Entry[] = [];
     const hasNetwork: Condition = { key: this.parts.keys.network(network), is: 'present' };
     for (const [key, value] of claims) {
       if (this.stored.has(key)) continue;
@@ -293,18 +319,24 @@ export class Publisher {
         this.contested.delete(key);
       } else if (entry !== undefined && !this.contested.has(key)) {
         this.contested.add(key);
-        taken.push(key);
+        taken.push(entry);
       }
     }
-    if (taken.length > 0) this.parts.onConflict(whose, taken);
+    return taken;
   }
 
-  private async dropLeftovers({ session }: Connection): Promise<void> {
+  /** Fenced too: a removal that reaches etcd long after it was given up would take what the same host has claimed since. */
+  private async dropLeftovers({ session, presence }: Connection): Promise<void> {
+    const { keys, host } = this.parts;
+    const fence: Condition = { key: keys.host(host), is: 'equal', value: presence };
     const all = [...this.leftovers].filter((key) => this.stored.has(key));
     this.leftovers.clear();
     for (let first = 0; first < all.length; first += MAX_OPERATIONS) {
-      const part = all.slice(first, first + MAX_OPERATIONS);
-      await session.removeEqual(part, this.owner);
+      // What a new endpoint was given in the meantime is its own.
+      const part = all.slice(first, first + MAX_OPERATIONS).filter((key) => !this.isNeeded(key));
+      if (part.length > 0 && !(await session.removeEqual(part, this.owner, fence))) {
+        throw new Error('the presence of this host in etcd has run out');
+      }
       for (const key of part) this.stored.delete(key);
     }
   }
@@ -321,8 +353,7 @@ export class Publisher {
     const removals = [...changes].filter(([, value]) => value === null);
     const entries = [...changes].filter(([, value]) => value !== null);
     for (const [rows, conditions] of [[removals, [fence]] as const, [entries, [fence, hasNetwork]] as const]) {
-      for (let first = 0; first < rows.length; first += MAX_OPERATIONS) {
-        const part = rows.slice(first, first + MAX_OPERATIONS);
+      for (const part of inParts(rows, ([key, value]) => key.length + (value?.length ?? 0))) {
         const operations = part.map(
           ([key, value]): Operation => (value === null ? { delete: key } : { put: key, value }),
         );

@@ -4,8 +4,8 @@
  */
 import type { EndpointSpec } from '../../model/endpoint.js';
 import { parseIp } from '../../model/ip.js';
-import { whyBadName } from '../../model/names.js';
 import { parsePublished } from '../../model/published-port.js';
+import { whyBadDomain } from '../../model/services-request.js';
 import { isStationMac, parseMac } from '../../wire/addresses.js';
 
 /** A daemon that is there. */
@@ -37,7 +37,8 @@ export interface StationRecord {
   vtep: string | null;
 }
 
-const MAX_LISTED = 256;
+/** No list of an endpoint is longer (model/endpoint-request.ts). */
+const MAX_LISTED = 1024;
 
 export function hostRecordFrom(text: string): HostRecord | null {
   const value = parseObject(text);
@@ -57,7 +58,7 @@ export function stationRecordFrom(text: string): StationRecord | null {
   const { mac, vlan, vtep } = value;
   const macs = listOf(value.macs, isMac);
   const ip = listOf(value.ip, isAddress);
-  const aliases = listOf(value.aliases, (name) => typeof name === 'string' && whyBadName(name) === null);
+  const aliases = listOf(value.aliases, (name) => typeof name === 'string' && whyBadDomain(name) === null);
   const publish = listOf(value.publish, (port) => typeof port === 'string' && parsePublished(port).ok);
   if (macs === null || ip === null || aliases === null || publish === null) return null;
   if (!Number.isInteger(vlan) || (vlan as number) < 0 || (vlan as number) > 4094) return null;

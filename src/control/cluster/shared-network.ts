@@ -5,8 +5,9 @@
  * static peers, host vNIC, namespace and addresses of the uplink, routes to other networks of the host.
  */
 import type { NetworkSpec, OverlaySpec } from '../../model/network.js';
-import { type Parsed, parseNetworkRequest } from '../../model/network-request.js';
+import { type FIXED_FIELDS, FIXED_NAT_FIELDS, type Parsed, parseNetworkRequest } from '../../model/network-request.js';
 import type { OverlayDefaults } from '../../model/overlay-defaults.js';
+import type { FIXED_OVERLAY_FIELDS } from '../../model/overlay-request.js';
 
 const SHARED_FIELDS = [
   'type',
@@ -39,6 +40,21 @@ const SHARED_OVERLAY_FIELDS = [
   'remoteSubnets',
 ] as const satisfies readonly (keyof OverlaySpec)[];
 
+/** Of what is common, what does not change while a network lives (model/network-request.ts, model/overlay-request.ts). */
+const FIXED_SHARED_FIELDS = [
+  'type',
+  'subnets',
+  'gateway',
+  'uplink',
+  'masquerade',
+] as const satisfies readonly ((typeof SHARED_FIELDS)[number] & (typeof FIXED_FIELDS)[number])[];
+const FIXED_SHARED_OVERLAY_FIELDS = [
+  'vni',
+  'port',
+  'innerVlan',
+  'checksum',
+] as const satisfies readonly ((typeof SHARED_OVERLAY_FIELDS)[number] & (typeof FIXED_OVERLAY_FIELDS)[number])[];
+
 export function isShared(spec: NetworkSpec): boolean {
   return spec.overlay?.shared === true;
 }
@@ -48,6 +64,16 @@ export function sharedTextOf(spec: NetworkSpec): string {
   const { overlay } = spec;
   if (overlay === null) throw new Error(`network ${spec.name} is no overlay`);
   return JSON.stringify({ ...pick(spec, SHARED_FIELDS), overlay: pick(overlay, SHARED_OVERLAY_FIELDS) });
+}
+
+/** Another text: another network that has got the same name, not a change of the one that was there. */
+export function fixedTextOf({ overlay, nat, ...spec }: NetworkSpec): string {
+  const parts = [
+    pick(spec, FIXED_SHARED_FIELDS),
+    pick(overlay ?? {}, FIXED_SHARED_OVERLAY_FIELDS),
+    pick(nat ?? {}, FIXED_NAT_FIELDS),
+  ];
+  return JSON.stringify(parts);
 }
 
 /** The network as this host is to have it: as new, or with what it has of its own already. */

@@ -7,6 +7,7 @@
  * built, so that objects can swap names and addresses.
  */
 import type { CompartmentSpec } from '../../model/compartment.js';
+import { isOwned, pathOfCompartment } from '../../model/compartment-request.js';
 import type { DesiredState } from '../../model/desired-state.js';
 import type { EndpointSpec } from '../../model/endpoint.js';
 import type { EndpointWish } from '../../model/endpoint-request.js';
@@ -257,6 +258,22 @@ class Planner {
         if (this.lostEndpoints.has(name) || this.lab.endpoints.has(name)) continue;
         const message = `compartment ${compartment} would have to go, but endpoint ${name} is in it and not in the file`;
         throw new RequestError('conflict', message, `detach endpoint ${name} first, or name it in the file`);
+      }
+    }
+    this.checkAdopted();
+  }
+
+  /** A namespace that weft made goes with its compartment, once all is done: nobody can adopt it in the same breath. */
+  private checkAdopted(): void {
+    for (const operation of this.build) {
+      if (operation.kind !== 'create-compartment') continue;
+      const { name, netns } = operation.spec;
+      for (const lost of this.lostCompartments) {
+        const former = this.state.compartment(lost).spec;
+        if (!isOwned(former) || pathOfCompartment(former) !== netns || this.facts.isGone(lost)) continue;
+        const message = `compartment ${name} cannot adopt ${netns}: weft made it, and removes it with compartment ${lost}`;
+        const remedy = lost === name ? 'leave netns out' : `let compartment ${lost} be in the file instead`;
+        throw new RequestError('conflict', message, remedy);
       }
     }
   }
