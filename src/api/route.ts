@@ -19,6 +19,8 @@ export interface RouteInput<Body, Query> {
   query: Query;
   /** The body of a route with `upload`, while it comes; empty for all others. */
   upload: AsyncIterable<Uint8Array>;
+  /** Calls back when the client goes away before it has its answer; returns how to forget the callback. */
+  onGone(listener: () => void): () => void;
   /** The `Accept` header. */
   accept: string;
   /** The `Last-Event-ID` header, with which a reader of SSE goes on where its connection broke. */

@@ -149,7 +149,11 @@ async function handle(route: Route, request: FastifyRequest, reply: FastifyReply
     const upload = isUpload ? openUpload(route, request) : NO_UPLOAD;
     const { accept = '', 'last-event-id': last } = request.headers;
     const lastEventId = typeof last === 'string' ? last : '';
-    return await route.handle({ ...input, controller, server: state, upload, accept, lastEventId });
+    const onGone = (listener: () => void) => {
+      reply.raw.once('close', listener);
+      return () => reply.raw.off('close', listener);
+    };
+    return await route.handle({ ...input, controller, server: state, upload, onGone, accept, lastEventId });
   } finally {
     if (isUpload) closeUpload(request, reply, limits.requestMs);
   }

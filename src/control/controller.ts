@@ -355,7 +355,7 @@ export interface Controller {
   detachEndpoint(name: string): Promise<EndpointView>;
 
   /** Published ports of all endpoints, or of one. */
-  listPorts(endpoint?: string): PortView[];
+  listPorts(endpoint?: string, spec?: string): PortView[];
   publishPort(request: PortRequest): Promise<PortView>;
   /** One spec of any endpoint, every spec of one endpoint, or one spec of one endpoint. */
   unpublishPorts(which: { endpoint?: string; spec?: string }): Promise<PortView[]>;
@@ -370,7 +370,12 @@ export interface Controller {
    * Reads a capture file and injects its frames as if the endpoint had sent them; resolves when that is done. `input` is read
    * as fast as frames go in, and not closed.
    */
-  replay(endpoint: string, request: ReplayRequest, input: AsyncIterable<Uint8Array>): Promise<ReplayView>;
+  replay(
+    endpoint: string,
+    request: ReplayRequest,
+    input: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<ReplayView>;
   /** Ends the replay into an endpoint: `replay` resolves with what was done. */
   stopReplay(endpoint: string): void;
 

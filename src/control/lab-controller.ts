@@ -125,13 +125,13 @@ export class LabController implements ManagedController {
     return this.change('detach endpoint', detachEndpoint, [name], () => this.getEndpoint(name));
   }
 
-  listPorts(endpoint?: string): objects.PortView[] {
-    return listPorts(this.context, endpoint);
+  listPorts(endpoint?: string, spec?: string): objects.PortView[] {
+    return listPorts(this.context, endpoint, spec);
   }
 
   publishPort(request: objects.PortRequest): Promise<objects.PortView> {
-    // The one that was published last is the last of its endpoint.
-    return this.change('publish port', publishPort, [request], () => listPorts(this.context, request.endpoint).at(-1)!);
+    const { endpoint, spec } = request;
+    return this.change('publish port', publishPort, [request], () => listPorts(this.context, endpoint, spec)[0]!);
   }
 
   unpublishPorts(which: { endpoint?: string; spec?: string }): Promise<objects.PortView[]> {
@@ -192,8 +192,9 @@ export class LabController implements ManagedController {
     endpoint: string,
     request: captures.ReplayRequest,
     input: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
   ): Promise<captures.ReplayView> {
-    return this.replays.run(endpoint, request, input);
+    return this.replays.run(endpoint, request, input, signal);
   }
 
   stopReplay(endpoint: string): void {

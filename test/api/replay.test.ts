@@ -218,6 +218,19 @@ describe('API: replay', () => {
     assert.deepEqual(lab.log, []);
   });
 
+  it('ends when its client goes away that has sent everything, in the middle of a wait for a frame', async () => {
+    const client = await lab.open();
+    const bytes = datagram('first');
+    const file = pcapFile([{ bytes }, { bytes, atMs: Date.UTC(2024, 0, 1) + HOUR_MS }]);
+    const head = `POST /v1/endpoints/web-back/replay HTTP/1.1\r\nhost: x\r\ncontent-length: ${file.length}\r\n\r\n`;
+    client.socket.write(Buffer.concat([Buffer.from(head), file]));
+    await eventually(() => lab.control.datapath.injected.length === 1, 'the first frame is in');
+    await lab.controller.deleteEndpoint('web-back');
+    client.socket.destroy();
+    await eventually(() => events().includes('replay-ended'), 'the replay ends');
+    assert.deepEqual(lab.log, []);
+  });
+
   it('may take longer than any other request, and be silent for longer than any other connection', async () => {
     const impatient = await ApiLab.start({ limits: { requestMs: 150, headersMs: 100, stallMs: 150, checkMs: 20 } });
     try {

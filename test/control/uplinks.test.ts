@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { ROLE_UPLINK } from '../../src/datapath/program.js';
 import { RequestError } from '../../src/model/problems.js';
 import { type ControlLab, makeStateDirectory, startLab } from '../support/control-lab.js';
+import { ether, ipv4, udp } from '../support/frame-builders.js';
 
 const ROUTER = '/run/netns/router';
 const EBADFD = 77;
@@ -272,6 +273,21 @@ describe('an uplink', function uplink() {
       assert.match(router().routing?.rules ?? '', /tcp sport 8080/);
       await lab.controller.deleteNetwork('front', true);
       assert.equal(router().routing, null);
+    });
+
+    it('takes in what comes to the address that it shares now, when the machine has got another one', async () => {
+      await onRaw({});
+      const taken = (to: string) => {
+        const macs = { from: '02:00:00:00:00:01', to: '02:00:00:00:00:02' };
+        const frame = ether(macs, ipv4({ from: '192.0.2.254', to }, udp(53, 61_000, 'for weft'))).bytes;
+        lab.kernel.rawDelivery?.(Buffer.from(frame.subarray(14)));
+        return lab.datapath.injected.splice(0).length;
+      };
+      assert.deepEqual(['192.0.2.1', '192.0.2.5'].map(taken), [1, 0]);
+      router().interfaces.get('lan')!.addresses.splice(0, 1, '192.0.2.5/24');
+      await lab.controller.patchNetwork('front', { mtu: 1400 });
+      assert.deepEqual(lab.controller.getNetwork('front').outside?.external, ['192.0.2.5']);
+      assert.deepEqual(['192.0.2.1', '192.0.2.5'].map(taken), [0, 1]);
     });
 
     it('publishes no port that a program serves at that address', async () => {

@@ -13,12 +13,13 @@ export const replayRoutes = [
     query: 'ReplayQuery',
     response: { kind: 'one', schema: 'Replay' },
     refuses: ['not-found', 'conflict', 'exhausted', 'unavailable'],
-    async handle({ controller, server, name, query, upload }) {
-      const forget = server.onStop(() => controller.stopReplay(name));
+    async handle({ controller, server, name, query, upload, onGone }) {
+      const end = new AbortController();
+      const forgets = [server.onStop(() => end.abort()), onGone(() => end.abort())];
       try {
-        return await controller.replay(name, query, upload);
+        return await controller.replay(name, query, upload, end.signal);
       } finally {
-        forget();
+        for (const forget of forgets) forget();
       }
     },
   }),

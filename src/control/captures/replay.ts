@@ -55,11 +55,17 @@ export class Replays {
   }
 
   /**
-   * Resolves when the file has ended, `request.count` frames are in, or `stop` was called, and the worker has taken every frame.
-   * Rejects with a `RequestError`; what was injected by then stays so.
+   * Resolves when the file has ended, `request.count` frames are in, `stop` was called or `signal` has it end, and the worker has
+   * taken every frame. Rejects with a `RequestError`; what was injected by then stays so.
    */
-  async run(endpoint: string, request: ReplayRequest, input: AsyncIterable<Uint8Array>): Promise<ReplayView> {
+  async run(
+    endpoint: string,
+    request: ReplayRequest,
+    input: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<ReplayView> {
     const job = this.begin(endpoint);
+    signal.addEventListener('abort', () => interrupt(job), { once: true });
     const { view, port } = job;
     const { events } = this.context;
     const staleBefore = this.ring.stale(port);

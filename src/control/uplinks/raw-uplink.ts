@@ -5,6 +5,7 @@
  *
  * To the router the outside is one station on a segment of its own, which answers no ARP: the dummy address of RFC 7600.
  */
+import type { UplinkSegment } from '../../compile/uplink-segment.js';
 import type { NetworkRecord } from '../../model/desired-state.js';
 import { parseIp } from '../../model/ip.js';
 import { assignMac } from '../../model/mac-assignment.js';
@@ -45,7 +46,7 @@ export async function planRawUplink(
       routes: [],
       offload: false,
       hostSide: false,
-      deliver: delivery(context, record, address, mac, mtu),
+      deliver: delivery(context, record, mac),
     },
     segment: {
       mtu,
@@ -71,22 +72,22 @@ export function ownPorts(ranges: Record<'tcp' | 'udp', readonly { first: number;
 }
 
 /** Puts what is for weft into the datapath, as if it had come in at the port. */
-function delivery(
-  context: Context,
-  record: NetworkRecord,
-  address: string,
-  mac: string,
-  mtu: number,
-): (packet: Buffer) => void {
+function delivery(context: Context, record: NetworkRecord, mac: string): (packet: Buffer) => void {
   const { name } = record.spec;
-  const bytes = Uint8Array.from(address.split('.').map(Number));
   const header = Uint8Array.from([...macBytes(record.uplinkMac ?? mac), ...macBytes(mac), ...ETHERTYPE_IPV4]);
+  let segment: UplinkSegment | null = null;
+  const address = new Uint8Array(4);
   return (packet) => {
-    const ports = context.uplinks.get(name)?.ports ?? null;
+    const uplink = context.uplinks.get(name);
     const attachment = context.uplinkAttachments.get(name);
-    if (ports === null || attachment === undefined || attachment.port < 0) return;
-    if (!isForWeft(packet, bytes, ports)) return;
-    for (const { frame, unfinished } of framesOf(packet, header, mtu)) {
+    if (!uplink?.ports || attachment === undefined || attachment.port < 0) return;
+    // The address that is shared may become another one, when the machine gets another one.
+    if (uplink.segment !== segment) {
+      segment = uplink.segment;
+      address.set(segment.external[0]!.split('.').map(Number));
+    }
+    if (!isForWeft(packet, address, uplink.ports)) return;
+    for (const { frame, unfinished } of framesOf(packet, header, segment.mtu)) {
       context.injector.write(attachment.port, attachment.serial, frame, unfinished);
     }
     context.datapath.wake();
