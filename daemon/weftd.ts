@@ -30,6 +30,7 @@ async function run(options: WeftdOptions): Promise<void> {
   checkRights();
   const log = createLog(options.logLevel, process.stderr.isTTY === true);
   dieOnFaults(log);
+  logWarnings(log);
   const stopRequest = whenAskedToStop();
   // Boots in its own thread while this one loads the rest of the program: whichever takes longer is what a start takes.
   const worker = new Worker(DATAPATH_WORKER, { name: 'datapath' });
@@ -77,6 +78,14 @@ function dieOnFaults(log: Logger): void {
   process.on('uncaughtException', (error) => {
     log.fatal({ error: error.stack ?? String(error) }, 'weftd met a fault of its own and ends');
     process.exit(1);
+  });
+}
+
+/** What Node itself warns of is a line of the log like any other, instead of text that it writes between them. */
+function logWarnings(log: Logger): void {
+  process.removeAllListeners('warning');
+  process.on('warning', (warning: Error & { code?: string }) => {
+    log.warn({ warning: warning.code ?? warning.name }, warning.message);
   });
 }
 

@@ -44,9 +44,14 @@ async function parseYaml(source: string, what: string): Promise<unknown> {
     throw new CliError(what, `line ${line}, column ${col}: ${reason}`, 'correct the YAML');
   }
   try {
-    return document.toJS({ maxAliasCount: 100 });
+    const lab = document.toJS({ maxAliasCount: 100 });
+    // Throws where an alias stands inside of what it stands for.
+    JSON.stringify(lab);
+    return lab;
   } catch (error) {
-    throw new CliError(what, (error as Error).message, 'correct the YAML');
+    const reason =
+      error instanceof TypeError ? 'an alias stands inside of what it stands for' : (error as Error).message;
+    throw new CliError(what, reason, 'correct the YAML');
   }
 }
 

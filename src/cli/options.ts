@@ -47,10 +47,15 @@ export function byteOption(flags: string, description: string): Option {
   });
 }
 
+/** What a timer of Node can wait for; it takes anything longer for nothing at all. */
+const MAX_SECONDS = 2_147_483;
+
 /** Seconds, possibly with a fraction. */
 export function readSeconds(value: string): number {
   const number = Number(value);
-  if (!/^\d+(\.\d+)?$/.test(value) || number <= 0) throw new InvalidArgumentError('a number of seconds is wanted');
+  if (!/^\d+(\.\d+)?$/.test(value) || number <= 0 || number > MAX_SECONDS) {
+    throw new InvalidArgumentError(`a number of seconds is wanted, up to ${MAX_SECONDS}`);
+  }
   return number;
 }
 

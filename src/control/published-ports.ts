@@ -12,13 +12,16 @@ import { changeEndpoint } from './endpoints.js';
 import { accepted } from './refusals.js';
 import type { Transaction } from './transaction.js';
 
-/** By name of the endpoint, then in the order in which they were published. */
-export function listPorts(context: Context, endpoint?: string): PortView[] {
+/** By name of the endpoint, then in the order in which they were published. `spec`: only this one, however it is written. */
+export function listPorts(context: Context, endpoint?: string, spec?: string): PortView[] {
   const { state } = context;
+  const wanted = spec === undefined ? null : canonical(spec);
   const records = endpoint === undefined ? [...state.endpoints.values()] : [state.endpoint(endpoint)];
   const specs = records.map(({ spec }) => spec).sort(byName);
   return specs.flatMap(({ name, network, ip, publish }) =>
-    publish.map((spec) => ({ endpoint: name, network, spec, ...publishedFrom(spec), addresses: ip })),
+    publish
+      .filter((text) => wanted === null || text === wanted)
+      .map((text) => ({ endpoint: name, network, spec: text, ...publishedFrom(text), addresses: ip })),
   );
 }
 
@@ -42,10 +45,13 @@ export async function unpublishPorts(
   transaction: Transaction,
   which: { endpoint?: string; spec?: string },
 ): Promise<PortView[]> {
-  const text = which.spec === undefined ? null : canonical(which.spec);
-  const gone = listPorts(context, which.endpoint).filter(({ spec }) => text === null || spec === text);
-  if (gone.length === 0 || (text === null && which.endpoint === undefined)) {
-    const what = text === null ? `endpoint ${which.endpoint ?? ''} publishes no port` : `${text} is not published`;
+  const { endpoint, spec } = which;
+  if (endpoint === undefined && spec === undefined) {
+    throw new RequestError('invalid-request', 'nothing says which ports are meant', 'give endpoint, spec or both');
+  }
+  const gone = listPorts(context, endpoint, spec);
+  if (gone.length === 0) {
+    const what = spec === undefined ? `endpoint ${endpoint} publishes no port` : `${canonical(spec)} is not published`;
     throw new RequestError('not-found', what, '`weft port list` shows what is');
   }
   for (const name of new Set(gone.map(({ endpoint }) => endpoint))) {

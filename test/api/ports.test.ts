@@ -42,6 +42,14 @@ describe('API: published ports', () => {
     assert.deepEqual(await specs(), ['53:53/udp', '192.0.2.1:8000-8001:80/tcp']);
     assert.deepEqual(await specs('?endpoint=web&spec=53:53/udp'), ['53:53/udp']);
     assert.equal((await lab.call('GET', '/v1/ports?endpoint=nobody')).status, 404);
+    assert.deepEqual(
+      await specs('?spec=192.0.2.1:8000-8001:80'),
+      ['192.0.2.1:8000-8001:80/tcp'],
+      'as it was asked for',
+    );
+    assert.equal((await lab.call('GET', '/v1/ports?spec=8000')).status, 400);
+    const all = await lab.call('DELETE', '/v1/ports');
+    assert.deepEqual([all.status, all.body.detail], [400, 'nothing says which ports are meant']);
     const gone = await lab.call('DELETE', '/v1/ports?spec=53:53/udp');
     assert.deepEqual([gone.status, gone.body.length, gone.body[0].spec], [200, 1, '53:53/udp']);
     assert.equal((await lab.call('DELETE', '/v1/ports?spec=53:53/udp')).status, 404);

@@ -268,6 +268,19 @@ describe('API: refusals', () => {
     assert.deepEqual(numbers.problems[0].path, 'mtu');
   });
 
+  it('has read a body in which everything is wrong in the time of one in which nothing is', async () => {
+    const wrong = { network: 'back', ip: 5 };
+    const endpoints = Object.fromEntries(Array.from({ length: 28_000 }, (_, i) => [`e${i}`, wrong]));
+    const { problems } = await lab.refused('POST', '/v1/apply', { lab: { weft: 1, endpoints } });
+    const told = problems.map(({ path, message }: { path: string; message: string }) => `${path}: ${message}`);
+    assert.equal(told[0], 'lab.endpoints: has more than 4096 entries');
+    const others = Array.from(
+      { length: 49 },
+      (_, i) => `lab.endpoints.e${i}.ip: must be an address or a list of addresses`,
+    );
+    assert.deepEqual(told.slice(1), others);
+  });
+
   it('takes JSON whatever JSON is called, and says how to declare it otherwise', async () => {
     const body = JSON.stringify({ name: 'back', type: 'private' });
     for (const type of [

@@ -175,6 +175,23 @@ describe('CLI: capture', () => {
     assert.deepEqual(requests, [{ all: true, drops: true }]);
   });
 
+  it('with --json the frames are one document, also when nobody sends any', async () => {
+    for (const [bytes, lengths] of [
+      [pcapFile(), [42]],
+      [pcapFile().subarray(0, 24), []],
+    ] as const) {
+      await start(bytes);
+      const run = startWeft(lab.socketPath, ['--json', 'capture']);
+      await eventually(() => requests.length === 1 && (lengths.length === 0 || run.stdout.length > 0), 'the frames');
+      run.interrupt();
+      const { status, stdout } = await run.done;
+      const frames: { length: number }[] = JSON.parse(stdout);
+      assert.deepEqual([status, frames.map(({ length }) => length)], [0, lengths]);
+      await lab.close();
+    }
+    await start();
+  });
+
   it('start leaves a capture running, list and show tell of it, stop ends it', async () => {
     await start();
     const weft = async (line: string) => (await runWeft(lab.socketPath, line.split(' '))).stdout;

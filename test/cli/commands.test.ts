@@ -240,6 +240,10 @@ describe('CLI: commands', () => {
     );
     assert.match(await applied('weft: 1\nweft: 1\n'), /line 2, column 1: Map keys must be unique/);
     assert.match(await applied('- 1'), /it holds no mapping/);
+    assert.match(
+      await applied('weft: 1\nnetworks: &all [*all]\n'),
+      /^error: cannot read the lab file - \(an alias stands inside of what it stands for; correct the YAML\)\n$/,
+    );
     assert.match(await applied('networks: {}'), /lab\.weft: is missing/);
     assert.match(
       await applied('weft: 1\nnetworks:\n  n: { type: private, mtu: big }'),

@@ -51,6 +51,8 @@ describe('CLI: failures', () => {
       '--mtu',
       '9',
     );
+    const forTooLong = ['stats', '--watch', '--interval', '9999999', '--count', '1'];
+    await fails(2, /--interval.*'9999999'.*a number of seconds is wanted, up to 2147483/, ...forTooLong);
     await fails(2, /--mtu.*'1e3'/, 'network', 'create', 'n', '--type', 'private', '--mtu', '1e3');
     await fails(
       2,
@@ -89,6 +91,7 @@ describe('CLI: failures', () => {
       'show',
       'nowhere',
     );
+    await fails(1, /^error: cannot read the counters \(there is no network no; .+\)$/m, 'stats', '--network', 'no');
     await fails(
       1,
       /^error: cannot delete network back \(network back has 1 endpoint .+; .*--force.*\)$/m,

@@ -81,6 +81,24 @@ describe('CLI: trace', () => {
     );
   });
 
+  it('takes TCP frames longer than the MTU for the super-frames that stacks with offloads send', async () => {
+    const large = ['--from', 'web-back', '--to', '10.81.0.2', '--source-port', '40000', '--payload', '4000'];
+    const packet = 'IP 10.81.0.1.40000 > 10.81.0.2.80: Flags [.], seq 1:4001, ack 0, win 64240, length 4000';
+    const { stdout } = await weft(...large, '--tcp', '80', '--flags', 'A');
+    assert.deepEqual(stdout.trimEnd().split('\n'), [
+      `from endpoint web-back: ${WEB} > ${DB}, ${packet}`,
+      '',
+      'sender         longer than the MTU: a super-frame that stands for segments of 1460 bytes',
+      `parse          ${WEB} > ${DB} at port 0 (endpoint web-back) of back`,
+      'ingress        untagged, MTU 1500',
+      'switch         the MAC table does not know the destination: to every port of back',
+      '',
+      'forwarded',
+      `  to endpoint db-back: ${packet}`,
+    ]);
+    assert.match((await weft(...large, '--udp', '80')).stdout, /^dropped: exceeds-mtu\./m);
+  });
+
   it('says that a station must be asked for that weft does not know', async () => {
     const { stdout } = await weft('--from', 'web-back', '--to', '10.81.0.99');
     assert.match(stdout, /^sender +weft knows no station with 10\.81\.0\.99: the sender would ask for its MAC/m);
@@ -97,6 +115,20 @@ describe('CLI: trace', () => {
       stdout: '',
       stderr: `error: cannot trace frame 3 of ${file} (it has 2 frames; weft capture read FILE shows them)\n`,
     });
+  });
+
+  it('takes no frame for one of the endpoint that it went out to', async () => {
+    const frame = ether({ from: DB, to: WEB }, ipv4({ from: '10.81.0.2', to: '10.81.0.1' }, udp(9, 4000, 'hello')));
+    const file = join(lab.directory, 'out.pcapng');
+    writeFileSync(file, pcapngFile(['web-back'], [{ bytes: frame.bytes, direction: 'out' }]));
+    const why = `frame 1 of ${file} went out to web-back, it did not come in there`;
+    assert.deepEqual(await weft('--capture', file, '--frame', '1'), {
+      status: 1,
+      stdout: '',
+      stderr: `error: cannot trace the frame (${why}; give --from ENDPOINT, or another --frame)\n`,
+    });
+    const { stdout } = await weft('--capture', file, '--frame', '1', '--from', 'db-back');
+    assert.match(stdout, /^from endpoint db-back: /);
   });
 
   it('refuses what does not say enough, with a remedy', async () => {
@@ -223,7 +255,9 @@ describe('CLI: trace of overlay networks', () => {
     await lab.controller.patchNetwork('blue', { overlay: { peersClosed: true } });
     const inside = ['--source', '10.90.0.20', '--to', '10.90.0.10'];
     const { stdout } = await weft('--from-vtep', '192.0.2.77', '--network', 'blue', ...inside);
-    assert.match(stdout, /^dropped: vxlan-unknown-vtep\. The sending VTEP is not among the peers/m);
+    const told = lines(stdout);
+    assert.match(told.pop()!, /^dropped: vxlan-unknown-vtep\. The sending VTEP is not among the peers/);
+    assert.deepEqual(told.slice(1), ['', 'decapsulate    dropped here', '']);
   });
 
   function portOf(name: string): number {

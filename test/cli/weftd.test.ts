@@ -20,7 +20,7 @@ interface Outcome {
 }
 
 describe('weftd', function daemon() {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let directory: string;
   const children: ChildProcess[] = [];
 
@@ -153,5 +153,25 @@ describe('weftd', function daemon() {
       'the configuration counts',
     );
     assert.ok(!existsSync(join(directory, 'elsewhere.sock')), 'the command line wins');
+  });
+
+  it('logs what Node warns of like everything else', async function warnings() {
+    if (!isRoot) this.skip();
+    // As soon as somebody listens, so that it does not matter when that is.
+    const program = `process.on('newListener', (event) => {
+      if (event === 'warning') process.emitWarning('too old', 'DeprecationWarning', 'DEP0999');
+    });`;
+    const preload = ['--import', `data:text/javascript,${encodeURIComponent(program)}`];
+    const { child, done } = start([process.execPath, ...preload, WEFTD, ...places()]);
+    await eventually(() => existsSync(join(directory, 'one', 'weft.sock')), 'it listens', 20_000);
+    child.kill('SIGTERM');
+    const { status, stderr } = await done;
+    assert.equal(status, 0, stderr);
+    const lines = stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const told = lines.filter(({ level }) => level === 'warn').map(({ warning, msg }) => [warning, msg]);
+    assert.deepEqual(told, [['DEP0999', 'too old']]);
   });
 });

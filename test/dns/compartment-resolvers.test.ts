@@ -75,10 +75,29 @@ describe('dns/compartment-resolvers', () => {
     assert.equal(linesOf('db'), null);
   });
 
-  it('are left out where nobody serves, or where the compartment asks DHCP', () => {
+  it('are left out where nobody serves', () => {
     attach('e', 'quiet', 'web');
+    assert.equal(linesOf('web'), null);
+  });
+
+  it('name the servers of networks on which a compartment asks DHCP, behind the others', () => {
     attach('f', 'front', 'db', { configure: false });
-    assert.deepEqual([linesOf('web'), linesOf('db')], [null, null]);
+    assert.deepEqual(linesOf('db'), ['nameserver 10.1.0.1', 'nameserver fd01::1', 'search front.weft']);
+    attach('g', 'back', 'db');
+    const both = ['nameserver 10.2.0.1', 'nameserver 10.1.0.1', 'nameserver fd01::1', 'search back.weft front.weft'];
+    assert.deepEqual(linesOf('db'), both);
+  });
+
+  it('are left to a DHCP client that writes its own there, and go with the compartment', () => {
+    attach('f', 'front', 'db', { configure: false });
+    writeFileSync(pathOf('db'), 'nameserver 10.1.0.1\n');
+    attach('g', 'back', 'db');
+    assert.deepEqual(linesOf('db'), ['nameserver 10.1.0.1']);
+    for (const name of ['f', 'g']) detach(name);
+    assert.deepEqual(linesOf('db'), ['nameserver 10.1.0.1']);
+    state.removeCompartment('db');
+    resolvers.update({ object: 'compartment', name: 'db' });
+    assert.deepEqual(readdirSync(join(directory, 'netns')), []);
   });
 
   it('follow the settings of the network', () => {

@@ -101,6 +101,25 @@ describe('dns/forwarder', () => {
     assert.equal(upstream.takeLog().length, 2);
   });
 
+  it('holds a server for alive that answers over UDP and has no TCP, and waits no longer for it', async () => {
+    for (const tcp of ['silence', 'refused'] as const) {
+      const upstream = new Upstream();
+      upstream.servers = [FIRST];
+      upstream.serve.set(FIRST, (question, packet, transport) => {
+        if (transport === 'tcp') return tcp;
+        return packet.questions![0]!.name.startsWith('large')
+          ? answerTo(question, { flags: 0x0380 })
+          : good(question, packet, transport);
+      });
+      for (let n = 0; n < 3; n++) {
+        const askedAt = upstream.nowMs;
+        assert.equal(await upstream.ask(`large${n}.example`), 'dead');
+        assert.ok(upstream.nowMs - askedAt <= 4500, 'clients give up after five seconds');
+        assert.equal(await upstream.ask(`small${n}.example`), '0/1', 'others are served');
+      }
+    }
+  });
+
   it('keeps that a name does not exist (RFC 2308)', async () => {
     const upstream = new Upstream();
     upstream.serve.set(FIRST, (question) => answerTo(question, { rcode: 3, authorities: [soa('example', 900, 60)] }));

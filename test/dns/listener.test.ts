@@ -46,8 +46,8 @@ describe('dns/listener', () => {
     return new NameService({ state, resolvConf: '/nonexistent' }).responderOf('n');
   }
 
-  async function dial(): Promise<Socket> {
-    const socket = connect(port, ADDRESS);
+  async function dial(localAddress = ADDRESS): Promise<Socket> {
+    const socket = connect({ port, host: ADDRESS, localAddress });
     sockets.push(socket);
     socket.on('error', () => {});
     await once(socket, 'connect');
@@ -129,6 +129,16 @@ describe('dns/listener', () => {
       if (isServed) break;
       assert.ok(attempt < 100, 'the place of a connection that is gone');
     }
+  });
+
+  it('counts connections of all addresses that weft did not give as those of one client', async () => {
+    const open: Socket[] = [];
+    for (let n = 0; n < 8; n++) open.push(await dial(`127.0.0.${n + 2}`));
+    const surplus = await dial('127.0.0.99');
+    surplus.resume();
+    await once(surplus, 'close');
+    open[7]!.write(framed(ask('gateway.n.weft')));
+    assert.equal((await take(open[7]!, 1)).length, 1);
   });
 
   it('ends all connections when it is closed', async () => {

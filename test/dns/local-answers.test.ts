@@ -51,6 +51,24 @@ function asked(name: string, type: RecordType = 'A'): string | string[] {
 }
 
 describe('dns/local-answers', () => {
+  it('are those of the innermost domain when one network has a domain around that of another', () => {
+    const around = new Zone({
+      domain: 'weft',
+      gateway: ['10.3.0.1'],
+      hosts: [{ name: 'hub', addresses: ['10.3.0.2'], compartment: 'hub', aliases: [], published: [] }],
+    });
+    const nested: LocalNames = { zones: [around, back], subnets: [] };
+    const askedThere = (name: string) => {
+      const query = queryOf(ask(name));
+      const { rcode, answers } = see(writeResponse(query, answerLocally(nested, query)!));
+      return answers.length > 0 ? answers : rcode;
+    };
+    assert.deepEqual(askedThere('store.back.weft'), ['A 10.2.0.9']);
+    assert.deepEqual(askedThere('hub.weft'), ['A 10.3.0.2']);
+    assert.equal(askedThere('hub.back.weft'), 'NXDOMAIN');
+    assert.equal(askedThere('store.weft'), 'NXDOMAIN');
+  });
+
   it('know endpoints, compartments, aliases and the gateway, whatever the case', () => {
     assert.deepEqual(asked('web.front.weft'), ['A 10.1.0.2']);
     assert.deepEqual(asked('WEB.Front.WEFT', 'AAAA'), ['AAAA fd01::2']);

@@ -31,8 +31,12 @@ class Lab {
     return accepted;
   };
 
-  constructor(dns: object = { forwarders: ['192.0.2.53', '192.0.2.54#5353'] }, resolvConf = '/nonexistent') {
-    const spec = parseNetworkRequest({ name: 'front', type: 'nat', subnets: ['198.18.1.0/24'], uplink: 'none', dns });
+  constructor(
+    dns: object = { forwarders: ['192.0.2.53', '192.0.2.54#5353'] },
+    resolvConf = '/nonexistent',
+    uplink = 'none',
+  ) {
+    const spec = parseNetworkRequest({ name: 'front', type: 'nat', subnets: ['198.18.1.0/24'], uplink, dns });
     assert.ok('value' in spec, JSON.stringify(spec));
     this.state.addNetwork(spec.value, 'id');
     this.state.addCompartment({ name: 'c', netns: null, pid: null }, 'c');
@@ -109,6 +113,29 @@ describe('dns/responder', () => {
     assert.deepEqual([short?.flags.tc, short?.answers.length], [true, 0]);
     const whole = await lab.ask('www.example', CLIENT, 'tcp');
     assert.deepEqual([whole?.flags.tc, whole?.answers.length], [false, 100]);
+  });
+
+  it('leaves addresses out that nobody asked for before it sends a client to TCP (RFC 2181 section 9)', async () => {
+    const lab = new Lab({}, '/nonexistent', 'host');
+    const seen: unknown[] = [];
+    for (let n = 1; n <= 12; n++) {
+      const name = `web-server-number-${n}`;
+      const endpoint = parseEndpointRequest({ name, network: 'front', publish: [`${8000 + n}:80`] });
+      assert.ok(endpoint.ok);
+      lab.state.addEndpoint(endpoint.value, name);
+      lab.state.attach(name, 'c', () => false);
+      lab.service.forgetNames();
+      if (n % 4 !== 0) continue;
+      const query = ask('_http._tcp.front.weft', 'SRV', { udpBytes: null });
+      const { answers = [], additionals = [], flag_tc } = decode((await lab.responder.respond(query, CLIENT, 'udp'))!);
+      seen.push([answers.length, additionals.length, flag_tc]);
+    }
+    const expected = [
+      [4, 4, false],
+      [8, 0, false],
+      [0, 0, true],
+    ];
+    assert.deepEqual(seen, expected);
   });
 
   it('throws away what one client asks too much, and serves the others', async () => {

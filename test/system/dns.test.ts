@@ -2,7 +2,9 @@
 // an upstream that is dead, questions of no kind, restarts.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { a, answerTo, soa } from '../support/dns-messages.js';
+import { a, answerTo, ask, soa } from '../support/dns-messages.js';
+import { ether, ipv4, udp } from '../support/frame-builders.js';
+import { sendFrames } from '../support/system-frames.js';
 import { useLab } from '../support/system-lab.js';
 import { createPair, createSide, type Pair } from '../support/system-pair.js';
 import { must, waitFor } from '../support/system-process.js';
@@ -242,6 +244,18 @@ describe('the DNS server of a network', function dns() {
     } finally {
       await flood.stop();
     }
+  });
+
+  it('lets questions from port 0, where nobody can be answered, be', async () => {
+    const { base, mac, v4 } = pair.left;
+    assert.deepEqual((await dig(`db.${DOMAIN}`)).data, [`A ${pair.right.v4}`]);
+    const [neighbour] = JSON.parse(await lab.inside(base, ['ip', '-j', 'neigh', 'show', gateway.v4]));
+    const ignored = async () => (await daemon.call('GET', '/v1/stats')).dns.ignored as number;
+    const before = await ignored();
+    const question = ipv4({ from: v4, to: gateway.v4 }, udp(0, 53, ask(`db.${DOMAIN}`)));
+    await sendFrames(lab, base, 'eth0', [ether({ from: mac, to: neighbour.lladdr }, question).bytes]);
+    await waitFor('the question to be counted', async () => (await ignored()) === before + 1);
+    assert.deepEqual((await dig(`db.${DOMAIN}`)).data, [`A ${pair.right.v4}`]);
   });
 
   it('takes connections that say nothing, and still answers', async () => {

@@ -10,8 +10,7 @@ export const portRoutes = [
     query: 'PortsQuery',
     response: { kind: 'list', schema: 'Port' },
     refuses: ['not-found'],
-    handle: ({ controller, query }) =>
-      controller.listPorts(query.endpoint).filter(({ spec }) => query.spec === undefined || spec === query.spec),
+    handle: ({ controller, query }) => controller.listPorts(query.endpoint, query.spec),
   }),
   defineRoute({
     method: 'POST',

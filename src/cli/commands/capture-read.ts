@@ -19,13 +19,18 @@ export async function readCapture(session: Session, file: string, count: number)
     input.destroy();
   });
   try {
-    await (session.isJson ? printJson : printLines)(output, input, count);
+    await printFrames(session, output, input, count);
   } catch (error) {
     if (!isInterrupted) throw explain(file, error);
   } finally {
     forget();
     await output.flush();
   }
+}
+
+/** The first `count` frames, as the session wants them. Throws a CaptureFileError behind those that it could read. */
+export function printFrames(session: Session, output: TextOutput, input: Readable, count: number): Promise<void> {
+  return (session.isJson ? printJson : printLines)(output, input, count);
 }
 
 function inputOf({ world }: Session, file: string): Readable {

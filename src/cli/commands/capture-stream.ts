@@ -1,5 +1,5 @@
 /**
- * Captures that come through this process: to the terminal as lines, to stdout or a named pipe as a capture file. They end
+ * Captures that come through this process: to the terminal as lines or JSON, to stdout or a named pipe as a capture file. They end
  * with Ctrl-C, with their count or duration, or when nobody reads any more, also while no frame comes.
  */
 import { once } from 'node:events';
@@ -7,24 +7,23 @@ import { constants, createWriteStream, openSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { CaptureFileError, readCaptureFrames } from '../../capture/capture-frames.js';
-import { printable } from '../../lib/printable.js';
+import { CaptureFileError } from '../../capture/capture-frames.js';
 import { CliError } from '../failure.js';
 import type { Interruption } from '../interruption.js';
 import { openNamedPipe, watchReader } from '../pipe-output.js';
 import { lossSummary } from '../render/capture.js';
-import { frameLine } from '../render/frame-line.js';
 import type { Session } from '../session.js';
 import { TextOutput } from '../text-output.js';
 import { writeAndWait } from '../write-and-wait.js';
 import { stopCapture } from './capture-calls.js';
+import { printFrames } from './capture-read.js';
 
 const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
 const FILE_MODE = 0o640;
 
 export async function streamToTerminal(session: Session, body: object, interruption: Interruption): Promise<void> {
   const { stdout } = session.world;
-  await stream(session, body, interruption, stdout, stdout.fd, (response) => printLines(session, response));
+  await stream(session, body, interruption, stdout, stdout.fd, (response) => print(session, response));
 }
 
 export async function streamToStdout(session: Session, body: object, interruption: Interruption): Promise<void> {
@@ -136,12 +135,10 @@ async function copy(response: IncomingMessage, output: Writable): Promise<void> 
   for await (const chunk of response) if (!(await writeAndWait(output, chunk))) return;
 }
 
-async function printLines(session: Session, response: IncomingMessage): Promise<void> {
+async function print(session: Session, response: IncomingMessage): Promise<void> {
   const output = new TextOutput(session.world.stdout);
   try {
-    for await (const frame of readCaptureFrames(response)) {
-      if (!(await output.write(`${printable(frameLine(frame))}\n`))) return;
-    }
+    await printFrames(session, output, response, Number.POSITIVE_INFINITY);
   } catch (error) {
     if (!(error instanceof CaptureFileError)) throw error;
     // A stream that is cut has no trailers either, and that is told.

@@ -1,6 +1,7 @@
 /** weft stats [--watch]: counters once, or rates in a table that is redrawn in place until Ctrl-C. */
 import { type Command, Option } from 'commander';
 import type { SchemaTypes } from '../../api/schema/catalogue.js';
+import { objectPath } from '../client.js';
 import { integerOption, objectOption, readSeconds } from '../options.js';
 import { datapathRates, datapathText, dropsNowText } from '../render/datapath.js';
 import { LEGEND, ratesOf, rateTable, secondsBetween, totalsTable } from '../render/stats.js';
@@ -52,7 +53,11 @@ async function readStats(session: Session, options: StatsOptions): Promise<Stats
   });
   const { network } = options;
   if (network === undefined) return stats;
-  return { ...stats, endpoints: stats.endpoints.filter((endpoint) => endpoint.network === network) };
+  const endpoints = stats.endpoints.filter((endpoint) => endpoint.network === network);
+  // One that has none, or one that there is not: that is said as everywhere.
+  const what = 'cannot read the counters';
+  if (endpoints.length === 0) await session.client.call({ what, method: 'GET', path: objectPath('networks', network) });
+  return { ...stats, endpoints };
 }
 
 async function read(session: Session, options: StatsOptions): Promise<Reading> {

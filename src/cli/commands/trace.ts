@@ -37,7 +37,8 @@ const NOTES = `
 The frame runs through the stages of the datapath itself, on copies of the tables as
 they are now: what it would learn or open is forgotten afterwards. Of a capture, the
 frame is taken to arrive at the endpoint that --from names, or at the one whose
-interface the capture says it came in at. With --from-vtep it arrives encapsulated,
+interface the capture says it came in at. TCP frames longer than the MTU are taken for
+super-frames, as stacks with offloads send them. With --from-vtep it arrives encapsulated,
 as another host would send it, and the trace begins with what takes it out.`;
 
 export function addTraceCommand(program: Command, session: Session): void {
@@ -105,6 +106,10 @@ async function captured(session: Session, options: TraceOptions): Promise<TraceR
     throw new CliError('cannot trace the frame', `frame ${number} of ${capture} was not captured whole`, remedy);
   }
   const isOutside = fromUplink !== undefined || fromVtep !== undefined;
+  if (options.from === undefined && !isOutside && found.direction === 'outbound') {
+    const why = `frame ${number} of ${capture} went out to ${found.interfaceName ?? 'an endpoint'}, it did not come in there`;
+    throw new CliError('cannot trace the frame', why, 'give --from ENDPOINT, or another --frame');
+  }
   const from = options.from ?? (isOutside ? undefined : (found.interfaceName ?? undefined));
   if (from === undefined && !isOutside) {
     throw new CliError('cannot trace the frame', 'the capture does not say where it came in', 'give --from ENDPOINT');

@@ -8,12 +8,14 @@ const STAGE_COLUMNS = 15;
 
 export function traceText(view: Trace): string {
   const lines = [`from ${view.from}: ${view.frame}`, ''];
+  const { length: head } = lines;
   for (const { stage, says } of view.steps) {
     says.forEach((sentence, index) => {
       lines.push(`${(index === 0 ? stage : '').padEnd(STAGE_COLUMNS)}${sentence}`);
     });
   }
-  lines.push('', fateText(view));
+  if (lines.length > head) lines.push('');
+  lines.push(fateText(view));
   for (const { to, frames, frame } of view.departures) {
     lines.push(`  to ${to}${frames === 1 ? '' : ` in ${counted(frames, 'frame')}, the first`}: ${frame}`);
   }

@@ -3,10 +3,13 @@
  * the programs that they start as /etc/resolv.conf (ip-netns(8)). It names the DNS servers of the networks that the
  * compartment is on.
  *
+ * Compartments that ask DHCP have one as well: it says what DHCP would, and a DHCP client that `weft exec` has started writes its
+ * own into this file, instead of into that of the machine.
+ *
  * A file that weft did not write is never touched, and one that it wrote goes with the compartment. Written in place, so that
  * programs that see it at another place see the change.
  */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isOwned } from '../../model/compartment-request.js';
 import type { CompartmentRecord, DesiredState } from '../../model/desired-state.js';
@@ -33,6 +36,8 @@ export class CompartmentResolvers {
   private hasComplained = false;
   /** Compartment of each endpoint when it was last looked at. */
   private readonly placed = new Map<string, string>();
+  /** Files that weft has made, by compartment: they go with it, also when a program in it has put something else there. */
+  private readonly made = new Map<string, { identity: string; hasDirectory: boolean }>();
 
   /** `complain`: hears of the first file that cannot be written. */
   constructor(state: DesiredState, directory: string, complain: (message: string) => void) {
@@ -85,6 +90,7 @@ export class CompartmentResolvers {
     try {
       if (lines === null) this.remove(name);
       else this.write(name, lines);
+      if (record === undefined) this.removeMade(name);
     } catch (error) {
       if (this.hasComplained) return;
       this.hasComplained = true;
@@ -95,11 +101,15 @@ export class CompartmentResolvers {
     }
   }
 
-  /** null: no network of the compartment has a DNS server. The endpoint of the first default route comes first. */
+  /**
+   * null: no network of the compartment has a DNS server. The endpoint of the first default route comes first, those that ask DHCP,
+   * and may not have an address, last.
+   */
   private linesOf({ endpoints }: CompartmentRecord): string | null {
     const records = [...endpoints].flatMap((name) => this.state.endpoints.get(name) ?? []);
-    const configured = records.filter(({ spec }) => spec.configure).sort((a, b) => a.metric - b.metric);
-    const networks = [...new Set(configured.map(({ spec }) => spec.network))].flatMap((name) => {
+    const isAsking = ({ spec }: (typeof records)[number]) => Number(!spec.configure);
+    records.sort((a, b) => isAsking(a) - isAsking(b) || a.metric - b.metric);
+    const networks = [...new Set(records.map(({ spec }) => spec.network))].flatMap((name) => {
       const record = this.state.networks.get(name);
       return record !== undefined && servesDns(record) ? [record.spec] : [];
     });
@@ -119,10 +129,12 @@ export class CompartmentResolvers {
       hasMade = makeDirectory(dirname(path));
     }
     const text = `${this.mark}\n${hasMade ? `${MADE_DIRECTORY}\n` : ''}${lines}`;
-    if (text === present) return;
-    writeFileSync(path, text);
-    // Whatever the umask of a service is: programs of every user read it.
-    chmodSync(path, 0o644);
+    if (text !== present) {
+      writeFileSync(path, text);
+      // Whatever the umask of a service is: programs of every user read it.
+      chmodSync(path, 0o644);
+    }
+    this.made.set(name, { identity: identityOf(path), hasDirectory: hasMade });
   }
 
   private remove(name: string): void {
@@ -131,6 +143,16 @@ export class CompartmentResolvers {
     if (present === null || !this.isOurs(present)) return;
     rmSync(path, { force: true });
     if (present.includes(MADE_DIRECTORY)) removeIfEmpty(dirname(path));
+  }
+
+  /** The compartment is gone: so is what its programs wrote into the file that weft had made for them. */
+  private removeMade(name: string): void {
+    const made = this.made.get(name);
+    this.made.delete(name);
+    const path = join(this.directory, name, FILE);
+    if (made === undefined || readOrNull(path) === null || identityOf(path) !== made.identity) return;
+    rmSync(path, { force: true });
+    if (made.hasDirectory) removeIfEmpty(dirname(path));
   }
 
   /** Names of the directories in which weft's own file lies. */
@@ -165,6 +187,12 @@ function readOrNull(path: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** Numbers of files are given out again; the time of birth goes with them. */
+function identityOf(path: string): string {
+  const { dev, ino, birthtimeMs } = statSync(path);
+  return `${dev} ${ino} ${birthtimeMs}`;
 }
 
 /** False when there is one already. */

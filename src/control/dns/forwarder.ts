@@ -111,7 +111,7 @@ export class Forwarder {
         const isTried = round === 0 || state.missed < DEAD_AFTER;
         const patience = Math.min(isTried ? this.patienceWith(state, roundMs) : 0, until - this.parts.nowMs());
         if (patience <= 0) continue;
-        const answer = await this.askServer(state, query, patience);
+        const answer = await this.askServer(state, query, patience, until);
         if (answer === null) continue;
         if (answer.rcode === RCODE.ok || answer.rcode === RCODE.noName) return answer;
         refused ??= answer;
@@ -130,20 +130,28 @@ export class Forwarder {
     return PROBE_MS;
   }
 
-  /** null: it did not answer. */
-  private async askServer(state: ServerState, query: Query, patienceMs: number): Promise<Answer | null> {
+  /** null: it did not answer. `lastMs`: until when anybody waits. */
+  private async askServer(
+    state: ServerState,
+    query: Query,
+    patienceMs: number,
+    lastMs: number,
+  ): Promise<Answer | null> {
     const { nowMs } = this.parts;
     const until = nowMs() + patienceMs;
+    let hasAnswered = false;
     try {
       let answer = await this.send(state.server, 'udp', query, true, patienceMs);
-      const knowsNoEdns = answer.rcode === RCODE.badFormat || answer.rcode === RCODE.notImplemented;
-      if (knowsNoEdns) answer = await this.send(state.server, 'udp', query, false, Math.max(1, until - nowMs()));
-      if (answer.isTruncated) answer = await this.send(state.server, 'tcp', query, !knowsNoEdns, TCP_MS);
+      // It lives, also when it has no TCP: else questions for large answers would take it from everybody.
+      hasAnswered = true;
       state.missed = 0;
       state.probeAfterMs = 0;
-      return answer;
+      const knowsNoEdns = answer.rcode === RCODE.badFormat || answer.rcode === RCODE.notImplemented;
+      if (knowsNoEdns) answer = await this.send(state.server, 'udp', query, false, Math.max(1, until - nowMs()));
+      if (!answer.isTruncated) return answer;
+      return await this.send(state.server, 'tcp', query, !knowsNoEdns, clampMs(lastMs - nowMs(), TCP_MS));
     } catch {
-      this.miss(state);
+      if (!hasAnswered) this.miss(state);
       return null;
     }
   }
@@ -167,6 +175,10 @@ export class Forwarder {
     const accept = (response: Buffer) => readAnswer(query, id, response);
     return this.parts.exchange(server, transport, writeQuery(query, id, withEdns), accept, timeoutMs);
   }
+}
+
+function clampMs(leftMs: number, mostMs: number): number {
+  return Math.max(1, Math.min(leftMs, mostMs));
 }
 
 /** Questions with the same key have the same answer. The name counts without regard to case. */

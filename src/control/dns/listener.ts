@@ -30,6 +30,7 @@ export class Listener {
   private readonly udp: UdpSocket;
   private readonly tcp: Server;
   private readonly connections = new Set<Socket>();
+  /** By client as the responder tells them apart: a station that takes many addresses does not take the connections of others. */
   private readonly ofClient = new Map<string, number>();
 
   /** `onError`: a socket failed; the others go on. */
@@ -38,9 +39,9 @@ export class Listener {
     this.udp = createSocket(sockets.address.includes(':') ? 'udp6' : 'udp4');
     this.udp.on('error', onError);
     this.udp.on('message', (message, { address, port }) => {
-      this.responder.respond(message, withoutZone(address), 'udp').then((response) => {
-        if (response !== null && !this.isClosed) this.udp.send(response, port, address, () => {});
-      }, onError);
+      // RFC 768: a sender with port 0 expects nothing, and nothing can be sent there.
+      if (port === 0) this.responder.disregard();
+      else this.answer(message, address, port).catch(onError);
     });
     this.udp.bind({ fd: sockets.udp });
     this.tcp = createServer({ noDelay: true }, (socket) => this.serve(socket, onError));
@@ -58,21 +59,27 @@ export class Listener {
     for (const socket of this.connections) socket.destroy();
   }
 
+  private async answer(message: Buffer, address: string, port: number): Promise<void> {
+    const response = await this.responder.respond(message, withoutZone(address), 'udp');
+    if (response !== null && !this.isClosed) this.udp.send(response, port, address, () => {});
+  }
+
   private serve(socket: Socket, onError: (error: Error) => void): void {
     const client = withoutZone(socket.remoteAddress ?? '');
-    const count = (this.ofClient.get(client) ?? 0) + 1;
+    const bucket = this.responder.bucketOf(client);
+    const count = (this.ofClient.get(bucket) ?? 0) + 1;
     socket.on('error', () => {});
     if (this.connections.size >= MAX_CONNECTIONS || count > MAX_CONNECTIONS_OF_CLIENT) {
       socket.destroy();
       return;
     }
     this.connections.add(socket);
-    this.ofClient.set(client, count);
+    this.ofClient.set(bucket, count);
     socket.on('close', () => {
       this.connections.delete(socket);
-      const left = this.ofClient.get(client)! - 1;
-      if (left > 0) this.ofClient.set(client, left);
-      else this.ofClient.delete(client);
+      const left = this.ofClient.get(bucket)! - 1;
+      if (left > 0) this.ofClient.set(bucket, left);
+      else this.ofClient.delete(bucket);
     });
     socket.setTimeout(IDLE_MS, () => socket.destroy());
     converse(socket, (query) => this.responder.respond(query, client, 'tcp'), onError);

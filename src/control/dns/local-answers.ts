@@ -37,9 +37,8 @@ const NEVER_FORWARDED = [['invalid'], ['local'], ['onion'], ['resolver', 'arpa']
 /** null: somebody else has to be asked. */
 export function answerLocally(names: LocalNames, query: Query): Reply | null {
   const { labels } = query;
-  for (const zone of names.zones) {
-    if (endsWith(labels, zone.domainLabels)) return answerOfZones(names, zone, query);
-  }
+  const zone = nearestZone(names, labels);
+  if (zone !== null) return answerOfZones(names, zone, query);
   const reverse = parseReverse(labels);
   if (reverse !== null && names.subnets.some((subnet) => contains(subnet, reverse))) {
     return answerReverse(names, query, formatIp(reverse.family, reverse.value));
@@ -47,6 +46,16 @@ export function answerLocally(names: LocalNames, query: Query): Reply | null {
   if (endsWith(labels, ['localhost'])) return answerAddresses(query, ['127.0.0.1', '::1'], 'localhost');
   if (NEVER_FORWARDED.some((name) => endsWith(labels, name))) return negative(RCODE.noName, QUESTION);
   return labels.length === 1 ? answerSingle(names, query) : null;
+}
+
+/** RFC 1034 section 4.3.2: of the domains that a name is in, one may be in another, and the inner one knows. */
+function nearestZone({ zones }: LocalNames, labels: readonly string[]): Zone | null {
+  let nearest: Zone | null = null;
+  for (const zone of zones) {
+    if (!endsWith(labels, zone.domainLabels)) continue;
+    if (nearest === null || zone.domainLabels.length > nearest.domainLabels.length) nearest = zone;
+  }
+  return nearest;
 }
 
 /** Several networks may have one domain: whichever knows the name answers. */

@@ -51,7 +51,13 @@ export class Responder {
     }
     const { query } = reading;
     const room = transport === 'udp' ? udpRoom(query) : TCP_ROOM;
-    return fitInto(query, await this.answer(query, client), room);
+    return fitInto(query, await this.answer(query, client, room), room);
+  }
+
+  /** A message that came from where nothing can be answered: it counts, and that is all. */
+  disregard(): void {
+    this.parts.counters.queries++;
+    this.ignore();
   }
 
   private ignore(): null {
@@ -59,7 +65,7 @@ export class Responder {
     return null;
   }
 
-  private async answer(query: Query, client: string): Promise<Buffer> {
+  private async answer(query: Query, client: string, room: number): Promise<Buffer> {
     const { counters, names } = this.parts;
     if (!this.isServed(client)) return this.refuse(query, 'this server is for the stations of its network');
     // RFC 5936 section 2.2.1: who does not give zones away says so, also for the zone that is its own.
@@ -67,7 +73,9 @@ export class Responder {
     const local = query.class === CLASS_IN ? answerLocally(names(), query) : null;
     if (local !== null) {
       counters.local++;
-      return writeResponse(query, local);
+      const whole = writeResponse(query, local);
+      // RFC 2181 section 9: what is there besides is left out before anybody has to ask again over TCP.
+      return whole.length <= room ? whole : writeResponse(query, { ...local, additionals: [] });
     }
     if (!isForwardable(query)) return this.refuse(query, 'not a kind of question that is passed on');
     // RFC 1034 section 4.3.1: who does not want recursion gets none.
@@ -90,7 +98,7 @@ export class Responder {
   }
 
   /** Addresses that weft did not give share one: a station can have as many of those as it likes. */
-  private bucketOf(client: string): string {
+  bucketOf(client: string): string {
     return this.parts.names().zones.some((zone) => zone.nameOf(client) !== null) ? client : STRANGERS;
   }
 

@@ -6,6 +6,7 @@ import type { FrameVector } from '../../frames/frame-vector.js';
 import { PEER_CONTINUES } from '../../frames/peer-rows.js';
 import { HEADROOM_BYTES, type Slab } from '../../frames/slab.js';
 import type { TransmitQueue } from '../../frames/transmit-queue.js';
+import type { UnfinishedFrame } from '../../ports/inject-ring.js';
 import type { FrameInjector, FrameOutlet, PortIo } from '../../ports/port.js';
 import * as checksum from '../../wire/checksum.js';
 import * as vnet from '../../wire/vnet-header.js';
@@ -40,7 +41,7 @@ export class TraceIo implements PortIo, FrameInjector {
   private readonly slab: Slab;
   private readonly frames: FrameVector;
   private readonly queue: TransmitQueue;
-  private waiting: { port: number; bytes: Uint8Array } | null = null;
+  private waiting: { port: number; bytes: Uint8Array; unfinished: UnfinishedFrame | null } | null = null;
   private outer: OuterArrival | null = null;
 
   constructor(slab: Slab, frames: FrameVector, queue: TransmitQueue) {
@@ -49,9 +50,9 @@ export class TraceIo implements PortIo, FrameInjector {
     this.queue = queue;
   }
 
-  /** The frame that the next turn takes in. */
-  put(port: number, bytes: Uint8Array): void {
-    this.waiting = { port, bytes };
+  /** The frame that the next turn takes in, and what its vnet header says of it. */
+  put(port: number, bytes: Uint8Array, unfinished: UnfinishedFrame | null): void {
+    this.waiting = { port, bytes, unfinished };
   }
 
   /** The same at a port of a VTEP. */
@@ -63,7 +64,7 @@ export class TraceIo implements PortIo, FrameInjector {
     const { waiting, slab, frames } = this;
     if (waiting === null) return 0;
     this.waiting = null;
-    vnet.writePlain(slab.view, FIRST_START - vnet.HEADER_BYTES);
+    writeVnet(slab.view, FIRST_START - vnet.HEADER_BYTES, waiting.unfinished);
     slab.bytes.set(waiting.bytes, FIRST_START);
     frames.start[0] = FIRST_START;
     frames.length[0] = waiting.bytes.length;
@@ -116,4 +117,11 @@ export class TraceIo implements PortIo, FrameInjector {
   sum(at: number, length: number, initial: number): number {
     return checksum.sum(this.slab.view, at, length, initial);
   }
+}
+
+function writeVnet(view: DataView, at: number, unfinished: UnfinishedFrame | null): void {
+  vnet.writePlain(view, at);
+  if (unfinished === null) return;
+  const { gsoType, headerBytes, gsoSize, checksumStart, checksumOffset } = unfinished;
+  vnet.writeSuperFrame(view, at, gsoType, headerBytes, gsoSize, checksumStart, checksumOffset);
 }

@@ -34,6 +34,7 @@ import { createMacMemory, listMacs, MAC_CAPACITY, MacTable } from '../../tables/
 import { createRemoteMemory, listRemotes, RemoteTable } from '../../tables/remote-table.js';
 import { describeFrame } from '../../wire/describe.js';
 import * as vxlan from '../../wire/vxlan.js';
+import { l3OffsetOf, makeSuperFrame } from '../captures/super-frame.js';
 import type { TraceView } from '../controller.js';
 import type { DatapathHost } from '../worker/datapath-host.js';
 import { addressText, Narrator, type TraceNames } from './narrator.js';
@@ -104,9 +105,11 @@ export function traceFrame(
   const before = counters.values.slice();
   const narrator = new Narrator({ frames, slab, program, nat, remotes, known, names });
   datapath.observer = narrator;
-  if ('port' in arrival) io.put(arrival.port, bytes);
+  if ('port' in arrival) putFrame(io, narrator, program, arrival.port, bytes);
   else io.putOuter(outerArrival(program, arrival, bytes));
   datapath.turn(0);
+  // A frame whose datagram is dropped never comes to be, and no stage has anything to look at.
+  if (frames.count === 0) narrator.steps.push({ stage: 'decapsulate', says: ['dropped here'] });
   const outside = io.departures.flatMap((departure) => outsideOf(departure, program) ?? []);
   if (outside.length > 0) narrator.steps.push({ stage: 'encapsulate', says: outside.map(({ says }) => says) });
   return {
@@ -115,6 +118,19 @@ export function traceFrame(
     ...fateOf(frames, before, counters),
     departures: departuresOf(io, program, names),
   };
+}
+
+/** A TCP frame that is longer than the MTU: stacks with offloads send such ones, and captures have them. */
+function putFrame(io: TraceIo, narrator: Narrator, program: Program, port: number, bytes: Uint8Array): void {
+  const frame = Uint8Array.from(bytes);
+  const view = new DataView(frame.buffer);
+  const l3At = l3OffsetOf(view);
+  const mtu = program.networkMtu[program.portNetwork[port]!]!;
+  const request = l3At >= 0 && frame.length - l3At > mtu ? makeSuperFrame(view, l3At, mtu) : null;
+  io.put(port, frame, request);
+  if (request === null) return;
+  const says = [`longer than the MTU: a super-frame that stands for segments of ${request.gsoSize} bytes`];
+  narrator.steps.push({ stage: 'sender', says });
 }
 
 /** What was learned, with the rows that other VTEPs have in the copy. Static entries come with the program and the bindings. */
