@@ -158,6 +158,9 @@ export async function ping(lab: Lab, namespace: string, to: string, ...options: 
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
 }
 
+/** iperf3's receiver stops counting when the sender is done: what waits in the buffers of both sockets (tcp_rmem, tcp_wmem) is missing. */
+export const MOST_UNREAD_BYTES = 40e6;
+
 /** Moves `bytes` over one TCP connection with iperf3; returns what the receiver got, in bytes and in Mbit/s. */
 export async function transfer(
   lab: Lab,
