@@ -354,7 +354,7 @@ export interface Controller {
   attachEndpoint(name: string, compartment: string): Promise<EndpointView>;
   detachEndpoint(name: string): Promise<EndpointView>;
 
-  /** Published ports of all endpoints, or of one. */
+  /** Published ports of all endpoints, or of one; with `spec` only this one, however it is written. */
   listPorts(endpoint?: string, spec?: string): PortView[];
   publishPort(request: PortRequest): Promise<PortView>;
   /** One spec of any endpoint, every spec of one endpoint, or one spec of one endpoint. */
@@ -367,8 +367,8 @@ export interface Controller {
   stopCapture(name: string): Promise<CaptureView>;
 
   /**
-   * Reads a capture file and injects its frames as if the endpoint had sent them; resolves when that is done. `input` is read
-   * as fast as frames go in, and not closed.
+   * Reads a capture file and injects its frames as if the endpoint had sent them; resolves when that is done, or `signal` ends
+   * it. `input` is read as fast as frames go in, and not closed.
    */
   replay(
     endpoint: string,

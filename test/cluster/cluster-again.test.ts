@@ -1,33 +1,18 @@
 /** A shared network that was deleted and created anew under its name, with something else that does not change while a network lives. */
 import assert from 'node:assert/strict';
 import { ROLE_UPLINK } from '../../src/datapath/program.js';
-import { ClusterLab, type Host, networkNames, until } from '../support/cluster-lab.js';
-import { EtcdServer } from '../support/etcd-server.js';
-
-const OVERLAY = { name: 'ov', type: 'overlay' as const, subnets: ['10.90.0.0/24'], overlay: { vni: 5000 } };
+import { type Host, networkNames, OVERLAY, until, useTwoHosts } from '../support/cluster-lab.js';
 
 /** Longer than any machine stands still: nobody is to be gone in between. */
 const LEASE_SECONDS = 600;
 
 describe('a shared network that was made anew while a host was away', function again() {
   this.timeout(120_000);
-  let etcd: EtcdServer;
-  let lab: ClusterLab;
   let a: Host;
   let b: Host;
-
-  beforeEach(async () => {
-    etcd = await EtcdServer.start();
-    lab = new ClusterLab(etcd, LEASE_SECONDS);
-    [a, b] = [await lab.join('a', 1), await lab.join('b', 2)];
-    await a.lab.controller.createNetwork(OVERLAY);
-    await until('b has the network', () => networkNames(b).includes('ov'));
-  });
-
-  afterEach(async () => {
-    await lab.close();
-    await etcd.remove();
-  });
+  useTwoHosts((made) => {
+    ({ a, b } = made);
+  }, LEASE_SECONDS);
 
   /** Deletes the network on a and creates it as this, while the daemon of b is not there. */
   async function makeAnew(request: object): Promise<void> {

@@ -7,17 +7,17 @@ import { Counters, TOTAL, totalAt } from '../../src/datapath/counters.js';
 import { RemoteTable } from '../../src/tables/remote-table.js';
 import {
   bindings,
-  ClusterLab,
+  type ClusterLab,
   eventsOf,
   floods,
   type Host,
   networkNames,
+  OVERLAY,
   until,
   untilAsked,
+  useTwoHosts,
 } from '../support/cluster-lab.js';
-import { EtcdServer } from '../support/etcd-server.js';
-
-const OVERLAY = { name: 'ov', type: 'overlay' as const, subnets: ['10.90.0.0/24'], overlay: { vni: 5000 } };
+import type { EtcdServer } from '../support/etcd-server.js';
 
 describe('a cluster in trouble', function cluster() {
   this.timeout(120_000);
@@ -26,20 +26,14 @@ describe('a cluster in trouble', function cluster() {
   let a: Host;
   let b: Host;
 
+  useTwoHosts((made) => {
+    ({ etcd, lab, a, b } = made);
+  });
+
   beforeEach(async () => {
-    etcd = await EtcdServer.start();
-    lab = new ClusterLab(etcd);
-    [a, b] = [await lab.join('a', 1), await lab.join('b', 2)];
-    await a.lab.controller.createNetwork(OVERLAY);
-    await until('b has the network', () => networkNames(b).includes('ov'));
     await addStation(a, 'web');
     await addStation(b, 'db');
     await until('they know each other', () => knows(a, b) && knows(b, a));
-  });
-
-  afterEach(async () => {
-    await lab.close();
-    await etcd.remove();
   });
 
   async function addStation({ lab: { controller } }: Host, name: string): Promise<string> {

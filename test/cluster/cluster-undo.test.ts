@@ -9,18 +9,17 @@ import type { MutationQueue } from '../../src/control/mutation-queue.js';
 import { parseNetworkRequest } from '../../src/model/network-request.js';
 import {
   bindings,
-  ClusterLab,
   eventsOf,
   floods,
   type Host,
   networkNames,
+  OVERLAY,
   until,
   untilAsked,
+  useTwoHosts,
 } from '../support/cluster-lab.js';
-import { EtcdServer } from '../support/etcd-server.js';
+import type { EtcdServer } from '../support/etcd-server.js';
 import { MemoryEtcd } from '../support/memory-etcd.js';
-
-const OVERLAY = { name: 'ov', type: 'overlay' as const, subnets: ['10.90.0.0/24'], overlay: { vni: 5000 } };
 
 /** Longer than any machine stands still: nobody is to be gone in between. */
 const LEASE_SECONDS = 600;
@@ -54,22 +53,11 @@ describe('a change of a shared network that fails', function undo() {
 
   describe('with an etcd', () => {
     let etcd: EtcdServer;
-    let lab: ClusterLab;
     let a: Host;
     let b: Host;
-
-    beforeEach(async () => {
-      etcd = await EtcdServer.start();
-      lab = new ClusterLab(etcd, LEASE_SECONDS);
-      [a, b] = [await lab.join('a', 1), await lab.join('b', 2)];
-      await a.lab.controller.createNetwork(OVERLAY);
-      await until('b has the network', () => networkNames(b).includes('ov'));
-    });
-
-    afterEach(async () => {
-      await lab.close();
-      await etcd.remove();
-    });
+    useTwoHosts((made) => {
+      ({ etcd, a, b } = made);
+    }, LEASE_SECONDS);
 
     it('was to delete it: this host has its VTEP, its stations and their addresses in the cluster as before', async () => {
       await a.lab.controller.createCompartment({ name: 'web' });

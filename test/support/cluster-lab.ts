@@ -11,7 +11,7 @@ import type { ServeDns } from '../../src/control/dns/service-sockets.js';
 import { FLOOD_INTS } from '../../src/datapath/program.js';
 import { type Family, formatIp } from '../../src/model/ip.js';
 import { type ControlLab, makeStateDirectory, startLab } from './control-lab.js';
-import type { EtcdServer } from './etcd-server.js';
+import { EtcdServer } from './etcd-server.js';
 import { FakeMachine } from './fake-machine.js';
 
 /** Looks, each 2 ms after the other. Counted, not timed: a machine that stands still is no fault of what is tested. */
@@ -76,6 +76,35 @@ export class ClusterLab {
     for (const { lab } of this.hosts) await lab.close();
     for (const remove of this.removals) await remove();
   }
+}
+
+/** The network that two hosts share at the beginning of most tests. */
+export const OVERLAY = { name: 'ov', type: 'overlay' as const, subnets: ['10.90.0.0/24'], overlay: { vni: 5000 } };
+
+/** What `useTwoHosts` makes. */
+export interface TwoHosts {
+  etcd: EtcdServer;
+  lab: ClusterLab;
+  a: Host;
+  b: Host;
+}
+
+/** Before each test of the present suite there are an etcd and two hosts that share OVERLAY, and after it they are gone. */
+export function useTwoHosts(fill: (made: TwoHosts) => void, leaseSeconds?: number): void {
+  let etcd: EtcdServer;
+  let lab: ClusterLab;
+  beforeEach(async () => {
+    etcd = await EtcdServer.start();
+    lab = new ClusterLab(etcd, leaseSeconds);
+    const [a, b] = [await lab.join('a', 1), await lab.join('b', 2)];
+    await a.lab.controller.createNetwork(OVERLAY);
+    await until('b has the network', () => networkNames(b).includes('ov'));
+    fill({ etcd, lab, a, b });
+  });
+  afterEach(async () => {
+    await lab.close();
+    await etcd.remove();
+  });
 }
 
 /** Polls; fails with `what` when it takes too long. */
